@@ -1,0 +1,3 @@
+//! The operator's files, read into a checked model.
+
+pub mod model;

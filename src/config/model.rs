@@ -1,0 +1,324 @@
+//! What the operator's files say, once they have been checked.
+//!
+//! Positions are kept where a later stage may still have to complain: the
+//! compiler joins the tables of a zone, and what does not fit together is
+//! reported where it was written.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::diag::{Located, Span};
+use crate::geo::RegionId;
+use crate::wire::{Name, Rtype};
+
+//----------- Config ---------------------------------------------------------
+
+/// `trunkdns.toml`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+
+    /// `[geoip]`
+    pub geoip: Geoip,
+
+    /// `[zones] directory`: the folder that holds a folder a zone.
+    pub zones: PathBuf,
+
+    /// `[handover]`
+    pub handover: Handover,
+
+    /// `[admin]`
+    pub admin: Admin,
+}
+
+/// `[server]`
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Addresses on which UDP and TCP queries are answered.
+    pub listen: Vec<Located<SocketAddr>>,
+
+    /// UDP worker threads; 0 is one per core.
+    pub workers: usize,
+
+    /// What NSID and `id.server` say; nothing without it.
+    pub identity: Option<String>,
+
+    /// The folder that the server writes to.
+    pub state: PathBuf,
+
+    /// How long old versions are kept.
+    pub keep: Duration,
+
+    /// Whether documentation and private addresses in answers are warned of.
+    pub production: bool,
+}
+
+/// `[geoip]`
+#[derive(Clone, Debug)]
+pub struct Geoip {
+    /// Databases in the order in which they are asked: MMDB, or geofeeds
+    /// (RFC 8805) where the name ends in `.csv`.
+    pub databases: Vec<Located<PathBuf>>,
+
+    /// The region table's file.
+    pub regions: PathBuf,
+
+    /// Whether the client subnet option (RFC 7871) steers answers.
+    pub client_subnet: bool,
+}
+
+/// `[handover]`
+#[derive(Clone, Debug)]
+pub struct Handover {
+    /// When changes take effect.
+    pub mode: HandoverMode,
+
+    /// The span over which client networks change over.
+    pub spread: Duration,
+
+    /// The longest TTL that a handover waits out.
+    pub longest: Duration,
+
+    /// Percent of the address space or of a zone's records that a change may
+    /// move or remove without `--force`.
+    pub most_moved: u8,
+
+    /// Percent by which steady-state TTLs are lowered at most.
+    pub spread_ttl: u8,
+}
+
+/// `[handover] mode`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HandoverMode {
+    /// A change waits until no cached copy can contradict it.
+    Window,
+
+    /// A change takes effect at once.
+    Immediate,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The path of the control socket.
+    pub control: PathBuf,
+
+    /// Where metrics, health and the status page are served.
+    pub http: Option<SocketAddr>,
+}
+
+//----------- ZoneTables -----------------------------------------------------
+
+/// The tables of one zone folder.
+#[derive(Clone, Debug)]
+pub struct ZoneTables {
+    /// The zone's name.
+    pub origin: Name,
+
+    /// The folder.
+    pub folder: PathBuf,
+
+    /// `[soa]`; a master file may hold the record instead.
+    pub soa: Option<Soa>,
+
+    /// `[ns]`; a master file may hold the records instead.
+    pub ns: Option<NameServers>,
+
+    /// `[hosts]`
+    pub hosts: Vec<Host>,
+
+    /// `[services]` with the rows of their priority tables.
+    pub services: Vec<Service>,
+
+    /// `[naptr] order`: positions in `services`, in order of preference.
+    pub naptr: Vec<Located<usize>>,
+
+    /// `[naptr] ttl`
+    pub naptr_ttl: u32,
+
+    /// `[compat] srv-owner-as-host`
+    pub srv_owner_as_host: bool,
+
+    /// `[[geo]]`
+    pub geo: Vec<GeoRrset>,
+
+    /// `effective` of `priorities.toml`, in seconds since the Unix epoch.
+    pub effective: Option<Located<u64>>,
+
+    /// The records of `records.zone` and the files it includes.
+    pub records: Vec<Record>,
+}
+
+/// `[soa]` (RFC 1035 section 3.3.13; times in seconds)
+#[derive(Clone, Debug)]
+pub struct Soa {
+    /// Where the table's header is written.
+    pub span: Span,
+    /// MNAME.
+    pub primary: Name,
+    /// RNAME.
+    pub contact: Name,
+    /// The record's TTL.
+    pub ttl: u32,
+    /// REFRESH.
+    pub refresh: u32,
+    /// RETRY.
+    pub retry: u32,
+    /// EXPIRE.
+    pub expire: u32,
+    /// MINIMUM: the negative TTL.
+    pub minimum: u32,
+    /// SERIAL, where the operator fixes it.
+    pub serial: Option<u32>,
+}
+
+/// `[ns]`
+#[derive(Clone, Debug)]
+pub struct NameServers {
+    /// The servers.
+    pub hosts: Vec<Located<Name>>,
+
+    /// The TTL of the NS records.
+    pub ttl: u32,
+}
+
+/// An entry of `[hosts]`.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The name.
+    pub name: Located<Name>,
+
+    /// Its addresses, at least one.
+    pub addresses: Vec<Located<IpAddr>>,
+
+    /// The TTL of its A and AAAA records.
+    pub ttl: u32,
+}
+
+/// An entry of `[services]`.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The owner prefix, such as `_sip._tcp`.
+    pub name: Located<String>,
+
+    /// The port of endpoints that do not name one.
+    pub port: u16,
+
+    /// The TTL of the names that hold all tiers.
+    pub ttl: u32,
+
+    /// The tiers, by priority ascending.
+    pub tiers: Vec<Tier>,
+
+    /// Whose priority table it uses: a position in `services`, its own or
+    /// that of the service named by `priorities`.
+    pub table: usize,
+
+    /// The rows of its own priority table; empty where it shares one.
+    pub rows: Vec<Row>,
+}
+
+/// A tier of a service.
+#[derive(Clone, Debug)]
+pub struct Tier {
+    /// The name: a DNS label in lower case.
+    pub name: Located<String>,
+
+    /// The SRV priority.
+    pub priority: u16,
+
+    /// The TTL of the tier's own names.
+    pub ttl: u32,
+}
+
+/// A row of a priority table: the endpoints of a region.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The clients it is for.
+    pub key: Located<RowKey>,
+
+    /// The tiers it has, in the order they are written.
+    pub cells: Vec<Cell>,
+}
+
+/// For which clients a row or a `[[geo]]` variant is.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum RowKey {
+    /// The clients of a region.
+    Region(RegionId),
+
+    /// The clients of regions without a row of their own.
+    Default,
+}
+
+/// A tier in a row.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// The tier's name. It is one of the tiers of the service that owns the
+    /// table.
+    pub tier: Located<String>,
+
+    /// Its endpoints, at least one.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An endpoint in a row.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The SRV target.
+    pub target: Located<Name>,
+
+    /// The SRV weight.
+    pub weight: u16,
+
+    /// The SRV port, where it is not the service's; it counts for the service
+    /// that owns the table only.
+    pub port: Option<u16>,
+}
+
+/// A `[[geo]]` entry: an RRset with a variant a region.
+#[derive(Clone, Debug)]
+pub struct GeoRrset {
+    /// The owner.
+    pub owner: Located<Name>,
+
+    /// The type.
+    pub rtype: Rtype,
+
+    /// The TTL of every variant.
+    pub ttl: u32,
+
+    /// The variants, as RDATA in uncompressed wire format.
+    pub variants: Vec<GeoVariant>,
+}
+
+/// The records of a `[[geo]]` entry for some clients.
+#[derive(Clone, Debug)]
+pub struct GeoVariant {
+    /// The clients it is for.
+    pub key: Located<RowKey>,
+
+    /// RDATA in uncompressed wire format, at least one.
+    pub rdatas: Vec<Located<Box<[u8]>>>,
+}
+
+/// A record of a master file, of class IN.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The owner.
+    pub owner: Name,
+
+    /// The type.
+    pub rtype: Rtype,
+
+    /// The TTL.
+    pub ttl: u32,
+
+    /// RDATA in uncompressed wire format.
+    pub rdata: Box<[u8]>,
+
+    /// Where the entry is written.
+    pub span: Span,
+}

@@ -1,0 +1,137 @@
+//! The table of everything that can be found wrong.
+
+use std::fmt;
+
+/// How much a finding weighs.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Severity {
+    /// The input is refused.
+    Error,
+
+    /// The input is served; it will probably not do what was meant.
+    Warning,
+}
+
+impl Severity {
+    /// Returns the word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Defines [`Code`] from one table: variant, severity, name, meaning.
+macro_rules! codes {
+    ($( $variant:ident $severity:ident $name:literal $meaning:literal )*) => {
+        /// What a finding is about. Names are stable across releases.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub enum Code {
+            $( #[doc = $meaning] $variant, )*
+        }
+
+        impl Code {
+            /// Every code, in the order of the table.
+            pub const ALL: &'static [Code] = &[$( Code::$variant, )*];
+
+            /// Returns the stable name.
+            pub fn name(self) -> &'static str {
+                match self { $( Code::$variant => $name, )* }
+            }
+
+            /// Returns how much it weighs.
+            pub fn severity(self) -> Severity {
+                match self { $( Code::$variant => Severity::$severity, )* }
+            }
+
+            /// Returns what it means, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $( Code::$variant => $meaning, )* }
+            }
+        }
+    };
+}
+
+codes! {
+    // Any file.
+    FileUnreadable      Error   "file-unreadable"       "A file or folder cannot be read."
+    TomlSyntax          Error   "toml-syntax"           "A file is not well-formed TOML."
+    UnknownKey          Error   "unknown-key"           "A key has no meaning here."
+    MissingKey          Error   "missing-key"           "A key that is needed is missing."
+    WrongType           Error   "wrong-type"            "A value has another type than its key asks for."
+    OutOfRange          Error   "out-of-range"          "A number is outside of what its key allows."
+    BadValue            Error   "bad-value"             "A text cannot be read as what its key asks for."
+    DuplicateValue      Error   "duplicate-value"       "A list names the same thing twice."
+    UnquotedName        Error   "unquoted-name"         "A name with dots lacks its quotes, so that TOML nests it."
+    MisplacedKey        Error   "misplaced-key"         "A key stands below a header that makes it something else."
+    SplitRecords        Error   "split-records"         "The records of a [[geo]] entry are written in two ways."
+
+    // Region table, clouds, databases.
+    UnknownRegion       Error   "unknown-region"        "A region is not declared in the region table."
+    RegionIsTier        Error   "region-is-tier"        "A region has the name of a tier, so that their names would collide."
+    TooManyRegions      Error   "too-many-regions"      "There are more regions than the server supports."
+    BadNetwork          Error   "bad-network"           "A network is not a prefix in CIDR notation."
+    NetworkInTwoRegions Error   "network-in-two-regions" "The same network is listed twice."
+    UnknownCloudList    Error   "unknown-cloud-list"    "A cloud list is not declared."
+    UnknownCloudRegion  Error   "unknown-cloud-region"  "A cloud list has no such region."
+    BadCloudList        Error   "bad-cloud-list"        "A file is not an address list of AWS, Azure or Google."
+    BadDatabase         Error   "bad-database"          "A GeoIP database cannot be used."
+    BadGeofeed          Error   "bad-geofeed"           "A line of a geofeed is not as RFC 8805 asks."
+
+    // Zones.
+    DuplicateZone       Error   "duplicate-zone"        "Two folders hold the same zone."
+    EmptyZone           Error   "empty-zone"            "A zone folder holds neither zone.toml nor records.zone."
+    NoSoa               Error   "no-soa"                "A zone has no SOA record."
+    NoNs                Error   "no-ns"                 "A zone has no NS records."
+    UnknownService      Error   "unknown-service"       "A service is not declared in zone.toml."
+    UnknownTier         Error   "unknown-tier"          "A tier is not declared for its service."
+    RegionWithoutRow    Error   "region-without-row"    "A region has no row, and there is no default row."
+    EmptySet            Error   "empty-set"             "A list of endpoints or records is empty."
+    TargetIsAddress     Error   "target-is-address"     "A target is an IP address instead of a host name."
+    TargetIsAlias       Error   "target-is-alias"       "A target is a CNAME (RFC 2782, RFC 2181 section 10.3)."
+    TargetWithoutAddress Error  "target-without-address" "A target in the zone has no address there."
+    TwoOwners           Error   "two-owners"            "Two tables give the same RRset."
+    CnameAndOther       Error   "cname-and-other-data"  "A CNAME stands beside other data (RFC 1034 section 3.6.2)."
+    CnameLoop           Error   "cname-loop"            "CNAME records form a loop."
+    NameTooLong         Error   "name-too-long"         "A name is longer than 255 octets."
+    LabelTooLong        Error   "label-too-long"        "A label is longer than 63 octets."
+    BadName             Error   "bad-name"              "A text is not a domain name."
+    BadTtl              Error   "bad-ttl"               "A TTL is 0 or above 2147483647 (RFC 2181 section 8)."
+    MixedTtl            Error   "mixed-ttl"             "The records of one RRset have different TTLs (RFC 2181 section 5.2)."
+    OutsideZone         Error   "outside-zone"          "A record's owner is not in the zone."
+    MasterSyntax        Error   "master-syntax"         "A master file entry cannot be read."
+    BadRdata            Error   "bad-rdata"             "A record's data cannot be read as its type."
+    BelowCut            Warning "below-cut"             "A record below a delegation is not served."
+    SetTooLarge         Error   "set-too-large"         "An RRset or name exceeds what a DNS message can carry."
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_kebab_case() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        for name in &names {
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{name}");
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+}

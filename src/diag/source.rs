@@ -1,0 +1,156 @@
+//! The operator's files as they were read, and positions in them.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+//----------- Sources --------------------------------------------------------
+
+/// Every text file that was read, in the order of reading.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    files: Vec<Source>,
+}
+
+/// One file as it was read.
+#[derive(Clone, Debug)]
+struct Source {
+    path: PathBuf,
+    text: Arc<str>,
+}
+
+impl Sources {
+    /// Reads a file.
+    ///
+    /// A file that is not UTF-8 is an error of kind
+    /// [`InvalidData`](io::ErrorKind::InvalidData).
+    pub fn read(&mut self, path: &Path) -> io::Result<SourceId> {
+        let text = std::fs::read_to_string(path)?;
+        Ok(self.add(path, text))
+    }
+
+    /// Takes in a text that stands for the file at `path`.
+    pub fn add(&mut self, path: &Path, text: impl Into<Arc<str>>) -> SourceId {
+        let id = SourceId(self.files.len() as u32);
+        self.files.push(Source { path: path.to_owned(), text: text.into() });
+        id
+    }
+
+    /// Returns the path under which a file was read.
+    pub fn path(&self, id: SourceId) -> &Path {
+        &self.files[id.0 as usize].path
+    }
+
+    /// Returns the text of a file.
+    pub fn text(&self, id: SourceId) -> Arc<str> {
+        self.files[id.0 as usize].text.clone()
+    }
+
+    /// Returns line, column and the line itself of the start of a span.
+    pub fn position(&self, span: Span) -> Position<'_> {
+        let text = &self.files[span.file.0 as usize].text;
+        let mut start = (span.start as usize).min(text.len());
+        while !text.is_char_boundary(start) {
+            start -= 1;
+        }
+        let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+        Position {
+            line: text[..start].matches('\n').count() as u32 + 1,
+            column: text[line_start..start].chars().count() as u32 + 1,
+            text: text[line_start..line_end].trim_end_matches('\r'),
+        }
+    }
+}
+
+//----------- SourceId -------------------------------------------------------
+
+/// One of the files in [`Sources`].
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SourceId(u32);
+
+impl SourceId {
+    /// Returns the span of some octets of this file.
+    pub fn span(self, range: Range<usize>) -> Span {
+        Span { file: self, start: range.start as u32, end: range.end as u32 }
+    }
+}
+
+//----------- Span -----------------------------------------------------------
+
+/// Some octets of a file: from `start` up to, not including, `end`.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Span {
+    /// The file.
+    pub file: SourceId,
+
+    /// The offset of the first octet.
+    pub start: u32,
+
+    /// The offset behind the last octet.
+    pub end: u32,
+}
+
+//----------- Position -------------------------------------------------------
+
+/// Where a span begins, for people.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Position<'a> {
+    /// The line, from 1.
+    pub line: u32,
+
+    /// The column in characters, from 1.
+    pub column: u32,
+
+    /// The line's text without its end.
+    pub text: &'a str,
+}
+
+//----------- Located --------------------------------------------------------
+
+/// A value and where it was written.
+#[derive(Clone, Copy, Debug)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+
+    /// Where it was written.
+    pub span: Span,
+}
+
+impl<T> Located<T> {
+    /// Returns a value found at `span`.
+    pub fn new(value: T, span: Span) -> Self {
+        Located { value, span }
+    }
+
+    /// Applies a function to the value.
+    pub fn map<U>(self, op: impl FnOnce(T) -> U) -> Located<U> {
+        Located { value: op(self.value), span: self.span }
+    }
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_counts_lines_and_characters_from_one() {
+        let mut sources = Sources::default();
+        let id = sources.add(Path::new("a.toml"), "eins\r\nzwölf = 3\n");
+        let position = sources.position(id.span(13..14));
+        assert_eq!((position.line, position.column), (2, 7));
+        assert_eq!(position.text, "zwölf = 3");
+        assert_eq!(sources.position(id.span(0..1)).text, "eins");
+    }
+
+    #[test]
+    fn a_position_behind_the_end_is_the_end() {
+        let mut sources = Sources::default();
+        let id = sources.add(Path::new("a.toml"), "x");
+        assert_eq!(sources.position(id.span(9..10)).column, 2);
+    }
+}

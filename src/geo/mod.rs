@@ -1,0 +1,7 @@
+//! From an address to a region.
+mod region;
+
+pub use self::region::{
+    CloudList, CloudRegion, Continent, Coordinates, Country, Region, RegionId, RegionSet,
+    RegionTable, Subdivision,
+};

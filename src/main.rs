@@ -1,0 +1,2 @@
+//! The `trunkdns` command.
+fn main() {}
