@@ -1,6 +1,8 @@
 //! From an address to a region.
+mod country;
 mod region;
 
+pub use self::country::subdivision_by_name;
 pub use self::region::{
     CloudList, CloudRegion, Continent, Coordinates, Country, Region, RegionId, RegionSet,
     RegionTable, Subdivision,
