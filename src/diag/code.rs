@@ -108,6 +108,8 @@ codes! {
     OutsideZone         Error   "outside-zone"          "A record's owner is not in the zone."
     MasterSyntax        Error   "master-syntax"         "A master file entry cannot be read."
     BadRdata            Error   "bad-rdata"             "A record's data cannot be read as its type."
+    MissingDot          Warning "missing-dot"           "A relative name ends with the zone's own name, as if its final dot were missing."
+    DuplicateRecord     Warning "duplicate-record"      "A record is written twice."
     BelowCut            Warning "below-cut"             "A record below a delegation is not served."
     SetTooLarge         Error   "set-too-large"         "An RRset or name exceeds what a DNS message can carry."
 }
