@@ -269,21 +269,21 @@ impl Line<'_, '_, '_> {
         for damage in &self.entry.damages {
             self.tell_damage(damage);
         }
-        let first = self.entry.words.first();
-        match first.filter(|word| !self.entry.inherits_owner && !word.is_quoted) {
-            Some(word) if self.text[word.start..].starts_with('$') => {
-                if self.entry.damages.is_empty() {
-                    self.read_directive(*word);
+        let first = self.entry.words.first().filter(|_| !self.entry.inherits_owner);
+        let directive =
+            first.filter(|word| !word.is_quoted && word.text(self.text).starts_with('$'));
+        match (directive, self.entry.damages.is_empty()) {
+            (Some(word), true) => self.read_directive(*word),
+            (None, true) => self.read_record(),
+            (Some(_), false) => {}
+            (None, false) => {
+                // The words are not to be trusted, but the lines that follow
+                // may continue the owner.
+                if let Some(word) = first {
+                    let owner = read_name(*word, self.text, &self.state.origin);
+                    self.state.owner = owner.map_or(Owner::Unreadable, Owner::Known);
                 }
             }
-            _ if self.entry.damages.is_empty() => self.read_record(),
-            // Its words are not to be trusted, but lines that follow may
-            // continue its owner.
-            Some(word) => {
-                let owner = read_name(*word, self.text, &self.state.origin);
-                self.state.owner = owner.map_or(Owner::Unreadable, Owner::Known);
-            }
-            None => {}
         }
     }
 
@@ -1046,7 +1046,7 @@ mod tests {
         assert_eq!(outcome.records, [format!("b.{ZONE} 60 A")]);
         let outcome = read(&"(\n".repeat(500_000));
         assert_eq!(outcome.findings.len(), ERRORS_MAX + 1);
-        let outcome = read(&format!("{} A 192.0.2.1", "x".repeat(1_000_000)));
+        let outcome = read(&format!("{} 60 A 192.0.2.1", "x".repeat(1_000_000)));
         assert_eq!(outcome.findings, ["z:1:1 label-too-long"]);
         assert!(outcome.texts[0].len() < 300);
     }

@@ -901,7 +901,7 @@ mod tests {
             ("A", "198.51.100.11"),
             ("AAAA", "2001:db8::1"),
             ("MX", "10 mx.example."),
-            ("SOA", "ns1.example. hostmaster.example. 1 2 3 4 5"),
+            ("SOA", "ns1.example. hostmaster.other. 1 2 3 4 5"),
             ("TXT", "\"a b\" c"),
             ("SRV", "10 100 5060 sbc1.example."),
             ("NAPTR", r#"10 20 "s" "SIP+D2U" "" _sip._udp.example."#),
