@@ -1,7 +1,7 @@
 //! Record data in presentation format.
 //!
 //! The formats themselves are those of the `domain` crate, whose scanner
-//! trait [`Words`] implements: so each word has its place in the operator's
+//! trait `Words` implements: so each word has its place in the operator's
 //! file, and a finding names the field that could not be read. Where
 //! `domain` knows no format but carriers' zones have the type, it is here:
 //! AFSDB, KX, RT, URI, SMIMEA, SPF, DLV and the times of an SOA with units.
@@ -91,44 +91,47 @@ impl Data<'_> {
 
     /// Tells what an error of the scanner means to the operator.
     ///
-    /// `at` counts the words that were taken, the bad one among them.
-    fn problem(&self, error: &ScanError, at: usize) -> Problem {
-        let help = self.help();
-        let missing = matches!(error, ScanError::End);
-        let extra = matches!(error, ScanError::Trailing);
-        let index = if missing || extra { at } else { at.saturating_sub(1) };
+    /// `taken` counts the words that were taken, the bad one among them.
+    fn problem(&self, error: &ScanError, taken: usize) -> Problem {
+        let index = match error {
+            ScanError::End | ScanError::NoFormat | ScanError::Trailing => taken,
+            _ => taken.saturating_sub(1),
+        };
         let found = match self.words.get(index) {
             Some(word) => shown(word.text(self.text)),
             None => "the end of the entry".to_owned(),
         };
-        let place = self.place(index);
-        if extra {
-            let message = format!(
-                "expected the end of the entry after the {} data, found {found}",
-                self.rtype
-            );
-            return Problem::bad_rdata(place, message, help);
-        }
-        let expected = match (self.is_generic(), self.field(index)) {
-            (true, _) => match index {
-                1 => "the number of octets that follow".to_owned(),
-                _ => "octets in hexadecimal".to_owned(),
-            },
-            (false, Some((name, kind))) => format!("the {name} ({})", kind.meaning()),
-            (false, None) => format!("data of type {}", self.rtype),
+        let (place, help) = (self.place(index), self.help());
+        let expected = match error {
+            ScanError::NoFormat => format!("data of type {} in the generic format", self.rtype),
+            ScanError::Trailing => format!("the end of the entry after the {} data", self.rtype),
+            _ => self.expected(index),
         };
-        let detail = match error {
-            ScanError::End => String::new(),
-            ScanError::Name(error) => {
-                let mut problem = Problem::name(place, &found, *error);
-                problem.message = format!("expected {expected}, found {found}: {error}");
-                return problem;
+        let message = format!("expected {expected}, found {found}");
+        match error {
+            ScanError::End | ScanError::NoFormat | ScanError::Trailing => {
+                Problem::bad_rdata(place, message, help)
             }
-            // The kind of a plain field says what the library's words say.
-            ScanError::Custom(_) if self.has_plain_field(index) => String::new(),
-            error => format!(": {error}"),
-        };
-        Problem::bad_rdata(place, format!("expected {expected}, found {found}{detail}"), help)
+            // What the field is says it all.
+            ScanError::Custom(_) if self.has_plain_field(index) => {
+                Problem::bad_rdata(place, message, help)
+            }
+            ScanError::Name(bad) => {
+                let problem = Problem::name(place, &found, *bad);
+                Problem { message: format!("{message}: {bad}"), ..problem }
+            }
+            error => Problem::bad_rdata(place, format!("{message}: {error}"), help),
+        }
+    }
+
+    /// Returns what the word at `index` should be.
+    fn expected(&self, index: usize) -> String {
+        match self.field(index) {
+            _ if self.is_generic() && index == 1 => "the number of octets that follow".to_owned(),
+            _ if self.is_generic() => "octets in hexadecimal".to_owned(),
+            Some((name, kind)) => format!("the {name} ({})", kind.meaning()),
+            None => format!("data of type {}", self.rtype),
+        }
     }
 
     fn place(&self, index: usize) -> Range<usize> {
@@ -202,6 +205,9 @@ impl Problem {
             }
             BadName::Name(NameError::NameTooLong) => {
                 (Code::NameTooLong, "shorten the name: 255 octets is the most DNS can carry")
+            }
+            BadName::Name(NameError::BadEscape) => {
+                (Code::BadName, "write a backslash as `\\\\`, or an octet as `\\DDD` in decimal")
             }
             BadName::Name(_) => (Code::BadName, "write labels with single dots between them"),
             BadName::NonAscii => {
@@ -357,6 +363,7 @@ impl Words<'_> {
                 let target = self.scan_octets()?;
                 [&priority.to_be_bytes(), &weight.to_be_bytes(), target.as_slice()].concat()
             }
+            rtype if fields(rtype).is_none() => return Err(ScanError::NoFormat),
             rtype => compose(&ZoneRecordData::scan(DomainRtype::from_int(rtype.0), self)?),
         };
         // Data of many words may end early for the library, and be empty.
@@ -758,6 +765,9 @@ enum ScanError {
     /// A word is not a domain name.
     Name(BadName),
 
+    /// The type has no format here, and the data is not generic.
+    NoFormat,
+
     /// A word is left over.
     Trailing,
 }
@@ -788,6 +798,7 @@ impl fmt::Display for ScanError {
             Self::LongData => write!(f, "more than {RDATA_MAX} octets of data"),
             Self::LongString => f.write_str("a text of more than 255 octets"),
             Self::Name(error) => error.fmt(f),
+            Self::NoFormat => f.write_str("a format that is not known"),
             Self::Trailing => f.write_str("a word too many"),
         }
     }
@@ -965,8 +976,7 @@ mod tests {
             (
                 "TYPE65280",
                 "x",
-                "expected data of type TYPE65280, found `x`: \
-                 unknown record type with concrete data; \
+                "expected data of type TYPE65280 in the generic format, found `x`; \
                  write the data of type TYPE65280 as `\\# length octets` (RFC 3597 section 5)",
             ),
             (
