@@ -331,6 +331,8 @@ impl Line<'_, '_, '_> {
                         "expected an owner, as no record stands before this one",
                         "begin the first record in the first column with its owner, such as `@`",
                     );
+                    // Once is enough for all the records that follow.
+                    self.state.owner = Owner::Unreadable;
                     None
                 }
             };
@@ -886,7 +888,7 @@ mod tests {
             ("$TTL x", "z:2:6 bad-ttl"),
             ("a.example. A 192.0.2.1", "z:2:1 outside-zone"),
             ("example.com. A 192.0.2.1", "z:2:1 outside-zone"),
-            ("  A 192.0.2.1", "z:2:3 master-syntax"),
+            ("  A 192.0.2.1\n  A 192.0.2.2", "z:2:3 master-syntax"),
             ("a A 192.0.2.1 192.0.2.2", "z:2:15 bad-rdata"),
             ("a A", "z:2:4 bad-rdata"),
             ("a LOC 1", "z:2:7 bad-rdata"),
