@@ -891,7 +891,7 @@ mod tests {
             ("  A 192.0.2.1\n  A 192.0.2.2", "z:2:3 master-syntax"),
             ("a A 192.0.2.1 192.0.2.2", "z:2:15 bad-rdata"),
             ("a A", "z:2:4 bad-rdata"),
-            ("a LOC 1", "z:2:7 bad-rdata"),
+            ("a CERT 1", "z:2:8 bad-rdata"),
             ("$GENERATE 1-9 a$ A 192.0.2.$", "z:2:1 master-syntax"),
             ("$NOPE", "z:2:1 master-syntax"),
             ("$ORIGIN", "z:2:8 master-syntax"),

@@ -4,7 +4,7 @@
 //! trait `Words` implements: so each word has its place in the operator's
 //! file, and a finding names the field that could not be read. Where
 //! `domain` knows no format but carriers' zones have the type, it is here:
-//! AFSDB, KX, RT, URI, SMIMEA, SPF, DLV and the times of an SOA with units.
+//! AFSDB, KX, LOC, RT, URI, SMIMEA, SPF, DLV and the times of an SOA with units.
 //! Any other type is written in the generic format of RFC 3597.
 
 use std::fmt;
@@ -356,6 +356,7 @@ impl Words<'_> {
                 let preference = u16::scan(self)?;
                 [&preference.to_be_bytes(), self.scan_name()?.as_slice()].concat()
             }
+            LOC => self.read_location()?,
             SMIMEA => compose(&Tlsa::scan(self)?),
             DLV => compose(&Ds::scan(self)?),
             URI => {
@@ -388,6 +389,60 @@ impl Words<'_> {
         Ok(rdata)
     }
 
+    /// Reads a LOC (RFC 1876): where, how high, and optionally how large and
+    /// how precise.
+    fn read_location(&mut self) -> Result<Vec<u8>, ScanError> {
+        let latitude = self.read_angle(["S", "N"], 90)?;
+        let longitude = self.read_angle(["W", "E"], 180)?;
+        let altitude = self.read_centimetres()? + 10_000_000;
+        let altitude = u32::try_from(altitude).map_err(|_| BAD_LOCATION)?;
+        // The defaults are 1 m, 10 km and 10 m (RFC 1876 section 3).
+        let mut precisions = [0x12, 0x16, 0x13];
+        for precision in &mut precisions {
+            if self.continues() {
+                *precision = power_of_ten(self.read_centimetres()?).ok_or(BAD_LOCATION)?;
+            }
+        }
+        let mut rdata = vec![0];
+        rdata.extend(precisions);
+        for number in [latitude, longitude, altitude] {
+            rdata.extend(number.to_be_bytes());
+        }
+        Ok(rdata)
+    }
+
+    /// Reads degrees, and optionally minutes and seconds, up to the letter of
+    /// the hemisphere; returns thousandths of a second, 2³¹ being none.
+    fn read_angle(&mut self, letters: [&str; 2], degrees_max: i64) -> Result<u32, ScanError> {
+        const DEGREE: i64 = 3_600_000;
+        let mut angle = 0;
+        let mut units = [(DEGREE, 0, degrees_max), (60_000, 0, 59), (1, 3, 59_999)].into_iter();
+        loop {
+            let text = self.next()?;
+            let letter = letters.iter().position(|letter| text.eq_ignore_ascii_case(letter));
+            match (letter, units.next()) {
+                (Some(_), Some((DEGREE, ..))) | (None, None) => return Err(BAD_LOCATION),
+                (Some(_), _) if angle > degrees_max * DEGREE => return Err(BAD_LOCATION),
+                // At most 180 degrees, which is 648000000.
+                (Some(side), _) => {
+                    return Ok((1u32 << 31).wrapping_add_signed(match side {
+                        0 => -(angle as i32),
+                        _ => angle as i32,
+                    }));
+                }
+                (None, Some((unit, decimals, max))) => {
+                    let number = read_decimal(text, decimals).filter(|n| (0..=max).contains(n));
+                    angle += number.ok_or(BAD_LOCATION)? * unit;
+                }
+            }
+        }
+    }
+
+    fn read_centimetres(&mut self) -> Result<i64, ScanError> {
+        let text = self.next()?;
+        read_decimal(text.strip_suffix(['m', 'M']).unwrap_or(text), 2).ok_or(BAD_LOCATION)
+    }
+
     fn next_word(&mut self) -> Result<Word, ScanError> {
         let word = self.data.words.get(self.at).ok_or(ScanError::End)?;
         self.at += 1;
@@ -410,6 +465,31 @@ impl Words<'_> {
     ) -> Result<(), ScanError> {
         self.scan_symbols(|symbol| process(symbol, out))
     }
+}
+
+/// Reads a number with up to some decimals, in units of the last of them.
+fn read_decimal(text: &str, decimals: usize) -> Option<i64> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    // Ten digits are more than any field holds, and their sums fit.
+    if whole.is_empty() || whole.len() > 10 || part.len() > decimals {
+        return None;
+    }
+    let all = format!("{whole}{part:0<decimals$}");
+    all.bytes()
+        .all(|octet| octet.is_ascii_digit())
+        .then(|| all.parse::<i64>().ok())?
+        .map(|n| sign * n)
+}
+
+/// Returns the form of RFC 1876 section 2: a digit and a power of ten.
+fn power_of_ten(mut number: i64) -> Option<u8> {
+    let mut power = 0;
+    while number > 9 {
+        number /= 10;
+        power += 1;
+    }
+    (number >= 0 && power <= 9).then_some((number as u8) << 4 | power)
 }
 
 /// Returns the wire format; names are not compressed in a plain vector.
@@ -568,6 +648,8 @@ impl Scanner for Words<'_> {
     }
 }
 
+const BAD_LOCATION: ScanError = ScanError::Custom("no location");
+
 const BAD_ESCAPE: &str = "a backslash without three digits up to 255 or a character";
 
 //============ Formats =======================================================
@@ -575,6 +657,7 @@ const BAD_ESCAPE: &str = "a backslash without three digits up to 255 or a charac
 // Types for which `Rtype` has no constant.
 const AFSDB: Rtype = Rtype(18);
 const RT: Rtype = Rtype(21);
+const LOC: Rtype = Rtype(29);
 const KX: Rtype = Rtype(36);
 const SMIMEA: Rtype = Rtype(53);
 const SPF: Rtype = Rtype(99);
@@ -592,6 +675,7 @@ enum Kind {
     Hex,
     Ipv4,
     Ipv6,
+    Location,
     Name,
     Parameters,
     Salt,
@@ -616,6 +700,7 @@ impl Kind {
             Kind::Hex => "octets in hexadecimal",
             Kind::Ipv4 => "an IPv4 address",
             Kind::Ipv6 => "an IPv6 address",
+            Kind::Location => "as in 52 22 23.5 N 4 53 32 E -2m 10m 100m 10m",
             Kind::Name => "a domain name",
             Kind::Parameters => "as `key=value`",
             Kind::Salt => "octets in hexadecimal or `-`",
@@ -666,6 +751,7 @@ const FORMATS: &[(u16, &[(&str, Kind)])] = {
         (18, &[("subtype", U16), ("host", Name)]),
         (21, &[("preference", U16), ("host", Name)]),
         (28, &[("address", Ipv6)]),
+        (29, &[("location", Location)]),
         (33, &[("priority", U16), ("weight", U16), ("port", U16), ("target", Name)]),
         (35, &[("order", U16), ("preference", U16), ("flags", Text), ("service", Text),
             ("regexp", Text), ("replacement", Name)]),
@@ -874,6 +960,10 @@ mod tests {
             ("DNSKEY", "257 3 13 AQID BAU=", "0101030d0102030405"),
             ("NSEC3PARAM", "1 0 0 -", "0100000000"),
             ("URI", "10 1 \"sip:a\"", "000a00017369703a61"),
+            // The first example of RFC 1876 section 4, and the ends of its ranges.
+            ("LOC", "42 21 54 N 71 06 18 W -24m 30m", "00331613 89172dd0 70be15f0 00988d20"),
+            ("LOC", "90 S 180 0 0.000 W 0", "00121613 6cb02700 59604e00 00989680"),
+            ("LOC", "1 S 1 E 42849672.95m 0 90000000m", "00009913 7fc91180 8036ee80 ffffffff"),
             ("SVCB", "1 . alpn=\"h2,h3\" port=5061", "0001000001000602683202683300030002 13c5"),
             ("HTTPS", "0 .", "000000"),
             ("TYPE65280", "\\# 3 0a 0b0c", "0a0b0c"),
@@ -1005,6 +1095,15 @@ mod tests {
             ("SRV", "-1 0 0 ."),
             ("NS", "\"ns1\""),
             ("NS", "bücher"),
+            ("LOC", "90 0 0.001 N 0 E 0"),
+            ("LOC", "N 0 E 0"),
+            ("LOC", "1 60 N 0 E 0"),
+            ("LOC", "1 1 1 1 N 0 E 0"),
+            ("LOC", "1 1 -1 N 0 E 0"),
+            ("LOC", "1 N 1 E"),
+            ("LOC", "1 N 1 E -100001m"),
+            ("LOC", "1 N 1 E 0 -1m"),
+            ("LOC", "1 N 1 E 0 90000001m 1 1 1"),
             ("DS", "60485 5 1"),
             ("DNSKEY", "257 3 13"),
             ("TLSA", "3 1 1 0"),
@@ -1067,7 +1166,7 @@ mod tests {
             ),
             words in proptest::collection::vec(
                 proptest::sample::select(vec![
-                    "0", "1", "10", "65535", "255", "-", ".", "a.b.", "@", "\\#", "\"\"", "00",
+                    "0", "1", "10", "65535", "255", "-", ".", "N", "W", "1.5m", "a.b.", "@", "\\#", "\"\"", "00",
                     "AQ==", "A", "SRV", "TYPE65280", "192.0.2.1", "::1", "alpn=h2", "port=",
                     "mandatory=alpn", "key1=\"\"", "ipv6hint=::", "20260101000000", "2t7b4g4v",
                 ]),
