@@ -133,6 +133,7 @@ enum Owner {
 }
 
 impl State {
+    /// Returns the state at the top of a zone.
     fn new(origin: &Name) -> Self {
         State { origin: origin.clone(), owner: Owner::None, default_ttl: None, last_ttl: None }
     }
@@ -153,6 +154,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads the entries of a file, and of those it includes.
     fn read_file(&mut self, file: SourceId, state: &mut State) {
         let text = self.sources.text(file);
         if text.len() > FILE_MAX {
@@ -231,6 +233,7 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Returns a hash that identical records share.
 fn digest(record: &Record) -> u64 {
     let mut hasher = DefaultHasher::new();
     // A name's wire format at once: its `Hash` takes octet by octet.
@@ -239,6 +242,7 @@ fn digest(record: &Record) -> u64 {
     hasher.finish()
 }
 
+/// Says whether two records are identical, TTL included.
 fn is_same(a: &Record, b: &Record) -> bool {
     (a.rtype, a.ttl, &a.rdata, &a.owner) == (b.rtype, b.ttl, &b.rdata, &b.owner)
 }
@@ -265,6 +269,7 @@ struct Head {
 }
 
 impl Line<'_, '_, '_> {
+    /// Reads the entry, whatever it is.
     fn read(&mut self) {
         for damage in &self.entry.damages {
             self.tell_damage(damage);
@@ -289,6 +294,7 @@ impl Line<'_, '_, '_> {
 
     //--- Records
 
+    /// Reads a record; each part that is wrong is reported.
     fn read_record(&mut self) {
         let owner = self.read_owner();
         let Some(head) = self.read_head(usize::from(!self.entry.inherits_owner)) else { return };
@@ -386,6 +392,7 @@ impl Line<'_, '_, '_> {
         None
     }
 
+    /// Refuses types that exist in queries and messages only.
     fn check_type(&mut self, head: Head) -> Option<Head> {
         if head.rtype.is_data() {
             return Some(head);
@@ -417,6 +424,7 @@ impl Line<'_, '_, '_> {
         TTL_UNSTATED
     }
 
+    /// Returns a TTL within its range, or the nearest that is (RFC 2181 section 8).
     fn check_ttl(&mut self, word: Word, seconds: u64) -> u32 {
         if (1..=TTL_MAX).contains(&seconds) {
             return seconds as u32;
@@ -433,6 +441,7 @@ impl Line<'_, '_, '_> {
 
     //--- Directives
 
+    /// Reads an entry that begins with `$`.
     fn read_directive(&mut self, word: Word) {
         let words = &self.entry.words[1..];
         let name = word.text(self.text).to_ascii_uppercase();
@@ -472,6 +481,7 @@ impl Line<'_, '_, '_> {
         }
     }
 
+    /// Reads the argument of `$TTL` (RFC 2308 section 4).
     fn read_default_ttl(&mut self, word: Word) {
         let text = word.text(self.text);
         let ttl = match read_seconds(text) {
@@ -538,6 +548,7 @@ impl Line<'_, '_, '_> {
 
     //--- Words and findings
 
+    /// Reads a word as a name.
     fn read_name(&mut self, word: Word) -> Option<Name> {
         match read_name(word, self.text, &self.state.origin) {
             Ok(name) => Some(name),
@@ -582,6 +593,7 @@ impl Line<'_, '_, '_> {
         self.reader.tell(finding);
     }
 
+    /// Warns of a name that probably lacks its final dot.
     fn tell_dotless(&mut self, word: Word, name: &Name) {
         let text = word.text(self.text);
         let message = format!("{} has no final dot and so is {name}", shown(text));
@@ -597,6 +609,7 @@ const TTL_MAX: u64 = i32::MAX as u64;
 /// the checks that follow can still run.
 const TTL_UNSTATED: u32 = 3600;
 
+/// What an entry looks like.
 const ENTRY_HELP: &str = "write `owner TTL class type data`; a line that begins with a blank has \
     the owner of the one before";
 

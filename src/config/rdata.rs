@@ -134,24 +134,29 @@ impl Data<'_> {
         }
     }
 
+    /// Returns where the word at `index` is, or was expected.
     fn place(&self, index: usize) -> Range<usize> {
         self.words.get(index).map_or(self.end..self.end, |word| word.range())
     }
 
+    /// Says whether the data is in the generic format of RFC 3597.
     fn is_generic(&self) -> bool {
         self.words.first().is_some_and(|word| is_generic_mark(*word, self.text))
     }
 
+    /// Says whether the meaning of the field at `index` tells all about it.
     fn has_plain_field(&self, index: usize) -> bool {
         let field = self.field(index);
         !self.is_generic() && field.is_some_and(|(_, kind)| kind != Kind::Parameters)
     }
 
+    /// Returns name and kind of the field at `index`.
     fn field(&self, index: usize) -> Option<(&'static str, Kind)> {
         let fields = fields(self.rtype)?;
         Some(fields[index.min(fields.len() - 1)])
     }
 
+    /// Returns the shape that the data should have.
     fn help(&self) -> String {
         match fields(self.rtype) {
             _ if self.is_generic() => {
@@ -298,6 +303,7 @@ pub(super) fn read_seconds(text: &str) -> Option<u64> {
     Some(total.saturating_add(number))
 }
 
+/// Says whether a word is `\#`.
 fn is_generic_mark(word: Word, text: &str) -> bool {
     !word.is_quoted && word.text(text) == "\\#"
 }
@@ -315,6 +321,7 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
+    /// Reads all words as the data of one record.
     fn read(&mut self) -> Result<Vec<u8>, ScanError> {
         let rdata = match self.scan_opt_unknown_marker()? {
             true => self.read_generic()?,
@@ -438,6 +445,7 @@ impl Words<'_> {
         }
     }
 
+    /// Reads metres with up to two decimals.
     fn read_centimetres(&mut self) -> Result<i64, ScanError> {
         let text = self.next()?;
         read_decimal(text.strip_suffix(['m', 'M']).unwrap_or(text), 2).ok_or(BAD_LOCATION)
@@ -453,11 +461,13 @@ impl Words<'_> {
         Ok(self.next_word()?.text(self.data.text))
     }
 
+    /// Says whether the next word follows the last without a blank.
     fn next_is_joined(&self) -> bool {
         let next = self.data.words.get(self.at);
         next.is_some_and(|next| self.at > 0 && next.start == self.data.words[self.at - 1].end)
     }
 
+    /// Hands the symbols of the next word to a converter.
     fn convert(
         &mut self,
         out: &mut Vec<u8>,
@@ -690,6 +700,7 @@ enum Kind {
 }
 
 impl Kind {
+    /// Returns what is expected of such a field.
     fn meaning(self) -> &'static str {
         match self {
             Kind::Algorithm => "its number or mnemonic",
