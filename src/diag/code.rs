@@ -71,7 +71,7 @@ codes! {
     DuplicateValue      Error   "duplicate-value"       "A list names the same thing twice."
     UnquotedName        Error   "unquoted-name"         "A name with dots lacks its quotes, so that TOML nests it."
     MisplacedKey        Error   "misplaced-key"         "A key stands below a header that makes it something else."
-    SplitRecords        Error   "split-records"         "The records of a [[geo]] entry are written in two ways."
+    SplitRecords        Error   "split-records"         "The records of a `[[geo]]` entry are written in two ways."
 
     // Region table, clouds, databases.
     UnknownRegion       Error   "unknown-region"        "A region is not declared in the region table."
@@ -108,6 +108,8 @@ codes! {
     OutsideZone         Error   "outside-zone"          "A record's owner is not in the zone."
     MasterSyntax        Error   "master-syntax"         "A master file entry cannot be read."
     BadRdata            Error   "bad-rdata"             "A record's data cannot be read as its type."
+    MissingDot          Warning "missing-dot"           "A relative name ends with the zone's own name, as if its final dot were missing."
+    DuplicateRecord     Warning "duplicate-record"      "A record is written twice."
     BelowCut            Warning "below-cut"             "A record below a delegation is not served."
     SetTooLarge         Error   "set-too-large"         "An RRset or name exceeds what a DNS message can carry."
 }
