@@ -36,6 +36,9 @@ mod reason;
 mod rtype;
 mod writer;
 
+#[cfg(test)]
+mod oracles;
+
 pub use self::edns::{ClientSubnet, EdnsQuery, EdnsReply};
 pub use self::header::{Head, Rcode};
 pub use self::lower::LowerName;
