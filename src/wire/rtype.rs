@@ -26,6 +26,7 @@ impl Rtype {
     pub const RRSIG: Rtype = Rtype(46);
     pub const NSEC: Rtype = Rtype(47);
     pub const DNSKEY: Rtype = Rtype(48);
+    pub const TSIG: Rtype = Rtype(250);
     pub const IXFR: Rtype = Rtype(251);
     pub const AXFR: Rtype = Rtype(252);
     pub const ANY: Rtype = Rtype(255);

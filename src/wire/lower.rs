@@ -1,0 +1,141 @@
+//! The name a query asks for, as a key.
+
+use std::fmt;
+
+use super::name::Name;
+use super::reason::Reason;
+
+//----------- LowerName ------------------------------------------------------
+
+/// A domain name in wire format and lower case, held without allocation.
+///
+/// It knows where its labels begin, so that looking up the ancestors of a
+/// name costs no walk over its octets. What it gives out are keys in the
+/// sense of [`Name::to_key`].
+#[derive(Clone)]
+pub struct LowerName {
+    octets: [u8; Name::MAX_LEN],
+
+    /// Where each label begins, the root's last.
+    labels: [u8; LowerName::LABELS_MAX],
+
+    /// The number of labels, the root's among them.
+    label_count: u8,
+}
+
+impl LowerName {
+    /// The most labels: 127 of one octet and the root's.
+    const LABELS_MAX: usize = 128;
+
+    /// Reads the uncompressed name that the octets begin with.
+    ///
+    /// Compression pointers are refused like reserved label types: there is
+    /// nothing before a question that one could point to.
+    pub(super) fn read(octets: &[u8]) -> Result<Self, Reason> {
+        let mut name =
+            LowerName { octets: [0; Name::MAX_LEN], labels: [0; Self::LABELS_MAX], label_count: 0 };
+        let mut at = 0;
+        loop {
+            let len = usize::from(*octets.get(at).ok_or(Reason::Truncated)?);
+            // Checked before the label is noted: this bounds `label_count` too.
+            if len > Name::MAX_LABEL || at + 1 + len > Name::MAX_LEN {
+                return Err(Reason::QuestionName);
+            }
+            name.labels[usize::from(name.label_count)] = at as u8;
+            name.label_count += 1;
+            at += 1 + len;
+            if len == 0 {
+                break;
+            }
+        }
+        let lower = &mut name.octets[..at];
+        lower.copy_from_slice(&octets[..at]);
+        // Length octets are below 64 and so are no letters.
+        lower.make_ascii_lowercase();
+        Ok(name)
+    }
+
+    /// Returns the wire format.
+    pub fn as_wire(&self) -> &[u8] {
+        self.ancestor(0)
+    }
+
+    /// Counts the labels, the root's not among them.
+    pub fn label_count(&self) -> usize {
+        usize::from(self.label_count) - 1
+    }
+
+    /// Returns the name without its first `count` labels, the root where there
+    /// are no more.
+    pub fn ancestor(&self, count: usize) -> &[u8] {
+        let start = self.labels[count.min(self.label_count())];
+        let end = self.labels[self.label_count()] + 1;
+        &self.octets[usize::from(start)..usize::from(end)]
+    }
+}
+
+impl fmt::Debug for LowerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LowerName({})", self.as_wire().escape_ascii())
+    }
+}
+
+impl PartialEq for LowerName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_wire() == other.as_wire()
+    }
+}
+
+impl Eq for LowerName {}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_lowered_and_gives_its_ancestors() {
+        let name = LowerName::read(b"\x04_SIP\x07Example\x03cOm\0rest").unwrap();
+        assert_eq!(name.as_wire(), b"\x04_sip\x07example\x03com\0");
+        assert_eq!(name.label_count(), 3);
+        assert_eq!(name.ancestor(1), b"\x07example\x03com\0");
+        assert_eq!(name.ancestor(2), b"\x03com\0");
+        assert_eq!(name.ancestor(3), b"\0");
+        assert_eq!(name.ancestor(4), b"\0");
+    }
+
+    #[test]
+    fn the_root_has_no_labels() {
+        let root = LowerName::read(b"\0").unwrap();
+        assert_eq!((root.as_wire(), root.label_count()), (&b"\0"[..], 0));
+    }
+
+    #[test]
+    fn the_longest_name_and_the_most_labels_fit() {
+        let mut long = [b"\x3f".as_slice(), &[b'x'; 63]].concat().repeat(3);
+        long.extend([b"\x3d".as_slice(), &[b'x'; 61], b"\0"].concat());
+        assert_eq!(long.len(), 255);
+        assert_eq!(LowerName::read(&long).unwrap().as_wire(), long);
+        let many = [b"\x01a".repeat(127).as_slice(), b"\0"].concat();
+        assert_eq!(LowerName::read(&many).unwrap().label_count(), 127);
+    }
+
+    #[test]
+    fn names_that_break_a_limit_are_refused() {
+        let long = [b"\x01a".repeat(126).as_slice(), b"\x02aa\0"].concat();
+        assert_eq!(long.len(), 256);
+        let many = [b"\x01a".repeat(128).as_slice(), b"\0"].concat();
+        let label = [b"\x40".as_slice(), &[b'x'; 64], b"\0"].concat();
+        for bad in [&long[..], &many, &label, b"\xc0\x0c", b"\x01a\xc0\x0c", b"\x80", b"\x41"] {
+            assert_eq!(LowerName::read(bad), Err(Reason::QuestionName), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_cut_short_are_truncated() {
+        for cut in [&b""[..], b"\x01", b"\x01a", b"\x03ab", b"\x3f"] {
+            assert_eq!(LowerName::read(cut), Err(Reason::Truncated), "{cut:?}");
+        }
+    }
+}

@@ -1,0 +1,622 @@
+//! From the octets of a message to a query, or to why it is none.
+//!
+//! The cost is linear in the length of the message: the name asked for is
+//! walked once, records are stepped over, and no compression pointer is ever
+//! followed.
+
+use super::edns::EdnsQuery;
+use super::header::{Head, Header, Rcode};
+use super::lower::LowerName;
+use super::name::Name;
+use super::reason::Reason;
+use super::rtype::Rtype;
+
+/// Parses a message that arrived.
+///
+/// Every sequence of octets has an outcome: a query that can be looked up, or
+/// a refusal that says whether and how to answer.
+pub fn parse(message: &[u8]) -> Parsed<'_> {
+    let Some(header) = Header::read(message) else {
+        return Parsed::Refused(Refusal::silent(Reason::Short));
+    };
+    if header.is_response() {
+        return Parsed::Refused(Refusal::silent(Reason::Response));
+    }
+    let mut walk = Walk::new(message, header);
+    let outcome = walk.run();
+    let head = header.head();
+    let Walk { question, edns, tsig_at, .. } = walk;
+    match (outcome, question) {
+        (Ok(()), Some(question)) => Parsed::Query(Query { head, question, edns, tsig_at }),
+        // Unreachable: a walk that ends well has seen its one question.
+        (Ok(()), None) => Parsed::Refused(Refusal::new(Reason::QuestionCount, head, None, edns)),
+        (Err(reason), question) => Parsed::Refused(Refusal::new(reason, head, question, edns)),
+    }
+}
+
+//----------- Parsed ---------------------------------------------------------
+
+/// What a message turned out to be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Parsed<'a> {
+    /// A well-formed message of operation QUERY.
+    Query(Query<'a>),
+
+    /// Anything else.
+    Refused(Refusal<'a>),
+}
+
+//----------- Query ----------------------------------------------------------
+
+/// A well-formed query, which borrows from its message.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Query<'a> {
+    /// What the response's header takes over.
+    pub head: Head,
+
+    /// The question.
+    pub question: Question<'a>,
+
+    /// The OPT record, where there is one; its version is 0.
+    pub edns: Option<EdnsQuery<'a>>,
+
+    /// Where in the message the TSIG record begins, the last one (RFC 8945
+    /// section 5.1). Nothing in it is checked.
+    pub tsig_at: Option<usize>,
+}
+
+//----------- Question -------------------------------------------------------
+
+/// The question of a message.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Question<'a> {
+    /// The octets as they came, with their letter case: name, type and class.
+    pub wire: &'a [u8],
+
+    /// The name asked for, in lower case.
+    pub name: LowerName,
+
+    /// The type asked for, which may be any number.
+    pub qtype: Rtype,
+
+    /// The class asked for, which may be any number.
+    pub qclass: u16,
+}
+
+impl<'a> Question<'a> {
+    /// Reads the question that the octets begin with.
+    fn read(octets: &'a [u8]) -> Result<Self, Reason> {
+        let name = LowerName::read(octets)?;
+        let len = name.as_wire().len();
+        let &[type_0, type_1, class_0, class_1] =
+            octets[len..].first_chunk().ok_or(Reason::Truncated)?;
+        Ok(Question {
+            wire: &octets[..len + 4],
+            name,
+            qtype: Rtype(u16::from_be_bytes([type_0, type_1])),
+            qclass: u16::from_be_bytes([class_0, class_1]),
+        })
+    }
+
+    /// Returns the name as it came, with its letter case.
+    pub fn name_as_sent(&self) -> &'a [u8] {
+        &self.wire[..self.wire.len() - 4]
+    }
+}
+
+//----------- Refusal --------------------------------------------------------
+
+/// A message that is no query, and what to do about it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal<'a> {
+    /// Why.
+    pub reason: Reason,
+
+    /// How to answer.
+    pub reply: Reply<'a>,
+}
+
+impl<'a> Refusal<'a> {
+    fn new(
+        reason: Reason,
+        head: Head,
+        question: Option<Question<'a>>,
+        edns: Option<EdnsQuery<'a>>,
+    ) -> Self {
+        let reply = match reason.rcode() {
+            Some(rcode) => Reply::Error(ErrorReply { rcode, head, question, edns }),
+            None => Reply::Drop,
+        };
+        Refusal { reason, reply }
+    }
+
+    fn silent(reason: Reason) -> Self {
+        Refusal { reason, reply: Reply::Drop }
+    }
+}
+
+/// How to answer a message that is no query.
+#[derive(Clone, Debug, Eq, PartialEq)]
+// Some 500 octets on the stack are what parsing without allocation means.
+#[allow(clippy::large_enum_variant)]
+pub enum Reply<'a> {
+    /// Not at all.
+    Drop,
+
+    /// With an error.
+    Error(ErrorReply<'a>),
+}
+
+/// What an error response is made of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ErrorReply<'a> {
+    /// The code to answer with.
+    pub rcode: Rcode,
+
+    /// What the response's header takes over.
+    pub head: Head,
+
+    /// The question to echo, where there is exactly one and it can be read.
+    pub question: Option<Question<'a>>,
+
+    /// The OPT record, where one was found: then the response has one too
+    /// (RFC 6891 section 6.1.1). Its options go as far as they are well-formed.
+    pub edns: Option<EdnsQuery<'a>>,
+}
+
+//----------- Walk -----------------------------------------------------------
+
+/// A walk over a message, with what it has found so far.
+struct Walk<'a> {
+    message: &'a [u8],
+    header: Header,
+    at: usize,
+
+    /// Whether the authority section holds nothing but SOA records.
+    authority_is_soa: bool,
+
+    question: Option<Question<'a>>,
+    edns: Option<EdnsQuery<'a>>,
+    tsig_at: Option<usize>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(message: &'a [u8], header: Header) -> Self {
+        Walk {
+            message,
+            header,
+            at: Header::LEN,
+            authority_is_soa: true,
+            question: None,
+            edns: None,
+            tsig_at: None,
+        }
+    }
+
+    /// Walks the whole message, so that the reply to a refused one can have
+    /// its question and OPT record.
+    fn run(&mut self) -> Result<(), Reason> {
+        let well_formed = self.questions().and_then(|()| self.records());
+        // The sections of other operations may hold what they like.
+        if self.header.head().opcode != Head::QUERY {
+            return Err(Reason::Opcode);
+        }
+        well_formed.and_then(|()| self.check_counts())?;
+        match self.edns {
+            Some(edns) if edns.version != 0 => Err(Reason::EdnsVersion),
+            _ => Ok(()),
+        }
+    }
+
+    fn questions(&mut self) -> Result<(), Reason> {
+        let [count, ..] = self.header.counts;
+        if count == 1 {
+            let question = Question::read(&self.message[self.at..])?;
+            self.at += question.wire.len();
+            self.question = Some(question);
+            return Ok(());
+        }
+        // None of several is echoed: which one would be a guess.
+        for _ in 0..count {
+            self.owner()?;
+            self.take::<4>()?;
+        }
+        Ok(())
+    }
+
+    fn records(&mut self) -> Result<(), Reason> {
+        let [_, answer, authority, additional] = self.header.counts;
+        for _ in 0..answer {
+            self.record()?;
+        }
+        for _ in 0..authority {
+            self.authority_is_soa &= self.record()?.rtype == Rtype::SOA;
+        }
+        for left in (0..additional).rev() {
+            self.additional(left)?;
+        }
+        if self.at < self.message.len() {
+            return Err(Reason::Trailing);
+        }
+        Ok(())
+    }
+
+    /// Steps over an additional record with `left` more behind it.
+    fn additional(&mut self, left: u16) -> Result<(), Reason> {
+        let start = self.at;
+        let record = self.record()?;
+        match record.rtype {
+            Rtype::OPT if self.edns.is_some() => Err(Reason::OptTwice),
+            Rtype::OPT => {
+                let edns = self.edns.insert(EdnsQuery::new(record.class, record.ttl));
+                if self.message[start] != 0 {
+                    return Err(Reason::OptOwner);
+                }
+                edns.read_options(record.rdata)
+            }
+            Rtype::TSIG if left > 0 => Err(Reason::TsigPlace),
+            Rtype::TSIG => {
+                self.tsig_at = Some(start);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks how many entries the sections of a query have.
+    fn check_counts(&self) -> Result<(), Reason> {
+        let [questions, answer, authority, _] = self.header.counts;
+        // An IXFR query says with an SOA record what it has (RFC 1995 section 3).
+        let authority_max = match self.question {
+            Some(Question { qtype: Rtype::IXFR, .. }) if self.authority_is_soa => 1,
+            _ => 0,
+        };
+        if questions != 1 {
+            return Err(Reason::QuestionCount);
+        }
+        if answer > 0 {
+            return Err(Reason::AnswerSection);
+        }
+        if authority > authority_max {
+            return Err(Reason::AuthoritySection);
+        }
+        Ok(())
+    }
+
+    /// Steps over a record.
+    fn record(&mut self) -> Result<Record<'a>, Reason> {
+        self.owner()?;
+        let fixed = self.take::<10>()?;
+        let word = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
+        let rdata = &self.message[self.at..];
+        let rdata = rdata.get(..usize::from(word(8))).ok_or(Reason::Truncated)?;
+        self.at += rdata.len();
+        Ok(Record {
+            rtype: Rtype(word(0)),
+            class: word(2),
+            ttl: u32::from(word(4)) << 16 | u32::from(word(6)),
+            rdata,
+        })
+    }
+
+    /// Takes the next octets. What precedes them must have been there.
+    fn take<const N: usize>(&mut self) -> Result<&'a [u8; N], Reason> {
+        let octets = self.message[self.at..].first_chunk().ok_or(Reason::Truncated)?;
+        self.at += N;
+        Ok(octets)
+    }
+
+    /// Steps over the owner of a record.
+    fn owner(&mut self) -> Result<(), Reason> {
+        let start = self.at;
+        loop {
+            let len = *self.message.get(self.at).ok_or(Reason::Truncated)?;
+            match len {
+                0 => {
+                    self.at += 1;
+                    break;
+                }
+                1..=63 => self.at += 1 + usize::from(len),
+                0xc0.. => {
+                    let low = *self.message.get(self.at + 1).ok_or(Reason::Truncated)?;
+                    let target = usize::from(len & 0x3f) << 8 | usize::from(low);
+                    if !(Header::LEN..start).contains(&target) {
+                        return Err(Reason::RecordName);
+                    }
+                    self.at += 2;
+                    break;
+                }
+                _ => return Err(Reason::RecordName),
+            }
+        }
+        match self.at - start {
+            ..=Name::MAX_LEN => Ok(()),
+            _ => Err(Reason::RecordName),
+        }
+    }
+}
+
+/// The parts of a record that matter here.
+struct Record<'a> {
+    rtype: Rtype,
+    class: u16,
+    ttl: u32,
+    rdata: &'a [u8],
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A.eXample, A, IN.
+    const QUESTION: &[u8] = b"\x01A\x07eXample\0\0\x01\0\x01";
+    const OPT: &[u8] = b"\0\0\x29\x04\xd0\0\0\x80\0\0\0";
+    const SOA: &[u8] = b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x02ab";
+    const TSIG: &[u8] = b"\x03key\0\0\xfa\0\xff\0\0\0\0\0\x01x";
+    const UNKNOWN: &[u8] = b"\x01x\xc0\x0c\xff\0\0\x01\0\0\0\0\0\x03abc";
+
+    fn message(flags: u16, counts: [u16; 4], parts: &[&[u8]]) -> Vec<u8> {
+        let mut message = vec![0x12, 0x34];
+        message.extend(flags.to_be_bytes());
+        message.extend(counts.iter().flat_map(|count| count.to_be_bytes()));
+        message.extend(parts.concat());
+        message
+    }
+
+    fn query(message: &[u8]) -> Query<'_> {
+        match parse(message) {
+            Parsed::Query(query) => query,
+            Parsed::Refused(refusal) => panic!("refused: {refusal:?}"),
+        }
+    }
+
+    fn refusal(message: &[u8]) -> Refusal<'_> {
+        match parse(message) {
+            Parsed::Query(query) => panic!("taken for a query: {query:?}"),
+            Parsed::Refused(refusal) => refusal,
+        }
+    }
+
+    fn error(message: &[u8], reason: Reason) -> ErrorReply<'_> {
+        let refusal = refusal(message);
+        assert_eq!(refusal.reason, reason);
+        match refusal.reply {
+            Reply::Error(error) => error,
+            Reply::Drop => panic!("{reason:?} is not answered"),
+        }
+    }
+
+    #[test]
+    fn a_query_gives_its_question_as_sent_and_lowered() {
+        let message = message(0x0100, [1, 0, 0, 0], &[QUESTION]);
+        let query = query(&message);
+        assert_eq!(query.head, Head { id: 0x1234, opcode: 0, rd: true });
+        assert_eq!(query.question.wire, QUESTION);
+        assert_eq!(query.question.name_as_sent(), b"\x01A\x07eXample\0");
+        assert_eq!(query.question.name.as_wire(), b"\x01a\x07example\0");
+        assert_eq!((query.question.qtype, query.question.qclass), (Rtype::A, 1));
+        assert_eq!((query.edns, query.tsig_at), (None, None));
+    }
+
+    #[test]
+    fn a_query_may_have_opt_unknown_records_and_tsig() {
+        let message = message(0, [1, 0, 0, 3], &[QUESTION, UNKNOWN, OPT, TSIG]);
+        let query = query(&message);
+        let edns = query.edns.unwrap();
+        assert_eq!((edns.payload, edns.version, edns.dnssec_ok), (1232, 0, true));
+        assert_eq!(query.tsig_at, Some(message.len() - TSIG.len()));
+    }
+
+    #[test]
+    fn flags_that_mean_nothing_in_a_query_are_ignored() {
+        // AA, TC, RA, Z, AD, CD and an RCODE.
+        let message = message(0x06ff, [1, 0, 0, 0], &[QUESTION]);
+        assert_eq!(query(&message).head, Head { id: 0x1234, opcode: 0, rd: false });
+    }
+
+    #[test]
+    fn less_than_a_header_and_responses_are_dropped() {
+        let whole = message(0x8000, [1, 0, 0, 0], &[QUESTION]);
+        for len in 0..12 {
+            assert_eq!(refusal(&whole[..len]), Refusal::silent(Reason::Short));
+        }
+        for len in 12..=whole.len() {
+            assert_eq!(refusal(&whole[..len]), Refusal::silent(Reason::Response));
+        }
+    }
+
+    #[test]
+    fn other_operations_are_not_implemented_and_copy_no_flag() {
+        for opcode in 1..16 {
+            let message = message(opcode << 11 | 0x07ff, [1, 0, 0, 1], &[QUESTION, OPT]);
+            let error = error(&message, Reason::Opcode);
+            assert_eq!(error.rcode, Rcode::NOTIMP);
+            assert_eq!(error.head, Head { id: 0x1234, opcode: opcode as u8, rd: false });
+            assert_eq!(error.question.unwrap().wire, QUESTION);
+            assert!(error.edns.is_some());
+        }
+    }
+
+    #[test]
+    fn notify_with_a_soa_and_garbage_of_other_operations_are_not_implemented() {
+        let notify = message(0x2400, [1, 1, 0, 0], &[QUESTION, SOA]);
+        assert_eq!(error(&notify, Reason::Opcode).question.unwrap().wire, QUESTION);
+        let update = message(0x2800, [1, 2, 3, 4], &[b"\xc0\xff"]);
+        assert_eq!(error(&update, Reason::Opcode).question, None);
+    }
+
+    #[test]
+    fn anything_but_one_question_is_a_format_error() {
+        let none = message(0, [0, 0, 0, 1], &[OPT]);
+        let two = message(0, [2, 0, 0, 1], &[QUESTION, QUESTION, OPT]);
+        for message in [&none, &two] {
+            let error = error(message, Reason::QuestionCount);
+            assert_eq!((error.rcode, error.question), (Rcode::FORMERR, None));
+            assert!(error.edns.is_some());
+        }
+    }
+
+    #[test]
+    fn a_name_asked_for_must_be_plain() {
+        for name in [&b"\xc0\x0c"[..], b"\x01a\xc0\x0c", b"\x40", b"\x80\0"] {
+            let message = message(0, [1, 0, 0, 0], &[name, b"\0\0\x01\0\x01"]);
+            assert_eq!(error(&message, Reason::QuestionName).question, None);
+        }
+    }
+
+    #[test]
+    fn records_in_answer_and_authority_are_refused() {
+        let answer = message(0, [1, 1, 0, 1], &[QUESTION, SOA, OPT]);
+        let authority = message(0, [1, 0, 1, 1], &[QUESTION, SOA, OPT]);
+        for (message, reason) in
+            [(&answer, Reason::AnswerSection), (&authority, Reason::AuthoritySection)]
+        {
+            let error = error(message, reason);
+            assert!(error.question.is_some() && error.edns.is_some());
+        }
+    }
+
+    #[test]
+    fn an_ixfr_may_have_one_soa_in_its_authority_section() {
+        let ixfr = b"\0\0\xfb\0\x01";
+        assert_eq!(query(&message(0, [1, 0, 1, 0], &[ixfr, SOA])).question.qtype, Rtype::IXFR);
+        for message in [
+            message(0, [1, 0, 2, 0], &[ixfr, SOA, SOA]),
+            message(0, [1, 0, 1, 0], &[ixfr, UNKNOWN]),
+        ] {
+            error(&message, Reason::AuthoritySection);
+        }
+    }
+
+    #[test]
+    fn a_cut_at_any_octet_is_a_format_error_that_echoes_a_whole_question() {
+        let parts = [QUESTION, UNKNOWN, OPT, TSIG];
+        let whole = message(0, [1, 0, 0, 3], &parts);
+        for len in 12..whole.len() {
+            let error = error(&whole[..len], Reason::Truncated);
+            assert_eq!(error.rcode, Rcode::FORMERR);
+            assert_eq!(error.question.is_some(), len >= 12 + QUESTION.len(), "{len}");
+        }
+    }
+
+    #[test]
+    fn octets_behind_the_message_are_a_format_error() {
+        let message = message(0, [1, 0, 0, 1], &[QUESTION, OPT, b"\0"]);
+        let error = error(&message, Reason::Trailing);
+        assert!(error.question.is_some() && error.edns.is_some());
+    }
+
+    #[test]
+    fn opt_comes_once_and_at_the_root() {
+        let twice = message(0, [1, 0, 0, 2], &[QUESTION, OPT, OPT]);
+        assert!(error(&twice, Reason::OptTwice).edns.is_some());
+        for owner in [&b"\x01a"[..], b"\xc0\x16"] {
+            let opt = [owner, if owner[0] == 1 { OPT } else { &OPT[1..] }].concat();
+            let message = message(0, [1, 0, 0, 1], &[QUESTION, &opt]);
+            assert!(error(&message, Reason::OptOwner).edns.is_some());
+        }
+    }
+
+    #[test]
+    fn malformed_options_are_format_errors_with_opt() {
+        let subnet = b"\0\0\x29\x04\xd0\0\0\0\0\0\x08\0\x08\0\x04\0\x01\x18\0";
+        let cookie = b"\0\0\x29\x04\xd0\0\0\0\0\0\x05\0\x0a\0\x01x";
+        let beyond = b"\0\0\x29\x04\xd0\0\0\0\0\0\x04\0\x0a\0\x08";
+        for (opt, reason) in [
+            (&subnet[..], Reason::ClientSubnet),
+            (cookie, Reason::Cookie),
+            (beyond, Reason::OptOptions),
+        ] {
+            let message = message(0, [1, 0, 0, 1], &[QUESTION, opt]);
+            let error = error(&message, reason);
+            assert_eq!(error.rcode, Rcode::FORMERR);
+            assert_eq!(error.edns.unwrap().client_subnet, None);
+        }
+    }
+
+    #[test]
+    fn a_version_above_0_is_bad_whatever_its_options() {
+        let opt = b"\0\0\x29\x04\xd0\0\x01\0\0\0\x01\xff";
+        let message = message(0, [1, 0, 0, 1], &[QUESTION, opt]);
+        let error = error(&message, Reason::EdnsVersion);
+        assert_eq!(error.rcode, Rcode::BADVERS);
+        assert_eq!(error.question.unwrap().wire, QUESTION);
+        assert_eq!(error.edns.unwrap().version, 1);
+    }
+
+    #[test]
+    fn tsig_is_last() {
+        let message = message(0, [1, 0, 0, 2], &[QUESTION, TSIG, OPT]);
+        error(&message, Reason::TsigPlace);
+    }
+
+    #[test]
+    fn owners_of_records_point_backwards_and_keep_the_limits() {
+        let at = (12 + QUESTION.len()) as u8;
+        let long = [b"\x3f".as_slice(), &[b'x'; 63]].concat().repeat(4);
+        for owner in [&[0xc0, at][..], &[0xc0, 11], &[1, b'a', 0xc0, at], b"\x40", &long] {
+            let rest = b"\0\xff\0\0\x01\0\0\0\0\0\0";
+            let message = message(0, [1, 0, 0, 1], &[QUESTION, owner, rest]);
+            error(&message, Reason::RecordName);
+        }
+    }
+
+    #[test]
+    fn announcing_more_than_there_is_costs_no_more_than_the_message() {
+        for counts in [[1, 0, 0, u16::MAX], [u16::MAX; 4], [0, u16::MAX, u16::MAX, u16::MAX]] {
+            let message = message(0, counts, &[QUESTION, OPT]);
+            assert_eq!(refusal(&message).reason, Reason::Truncated);
+        }
+    }
+
+    /// What must hold of any outcome.
+    fn check(message: &[u8]) {
+        let response = message.get(2).is_some_and(|flags| flags & 0x80 != 0);
+        let silent = message.len() < 12 || response;
+        match parse(message) {
+            Parsed::Query(query) => {
+                assert!(!silent && query.head.opcode == 0);
+                assert!(message[12..].starts_with(query.question.wire));
+                assert!(query.edns.is_none_or(|edns| edns.version == 0));
+            }
+            Parsed::Refused(Refusal { reply: Reply::Drop, reason }) => {
+                assert!(silent);
+                assert_eq!(reason.rcode(), None);
+            }
+            Parsed::Refused(Refusal { reply: Reply::Error(error), reason }) => {
+                assert!(!silent);
+                assert_eq!(reason.rcode(), Some(error.rcode));
+                assert_eq!(message[..2], error.head.id.to_be_bytes());
+                if let Some(question) = error.question {
+                    assert!(message[12..].starts_with(question.wire));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_have_one_outcome(message in prop::collection::vec(any::<u8>(), 0..600)) {
+            check(&message);
+        }
+
+        #[test]
+        fn a_query_with_changed_octets_has_one_outcome(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let subnet = b"\0\0\x29\x04\xd0\0\0\0\0\0\x0b\0\x08\0\x07\0\x01\x18\0\xc0\0\x02";
+            let mut message = message(0, [1, 0, 0, 3], &[QUESTION, UNKNOWN, subnet, TSIG]);
+            for (at, octet) in changes {
+                let at = at.index(message.len());
+                message[at] = octet;
+            }
+            check(&message);
+            check(&message[..cut.index(message.len())]);
+        }
+    }
+}
