@@ -1,6 +1,47 @@
 //! trunkdns: an authoritative GeoDNS server for SIP trunks.
+//!
+//! Read this first. Data flows from the left to the right, and time only in
+//! the control plane:
+//!
+//! ```text
+//!  zones/ geoip/                          signals
+//!        |                                   |
+//!     config  ->  compile (pure)  ->  Snapshot (ArcSwap)      control plane
+//!        \          geo /                    |
+//!         diag                               |
+//!                                            |
+//!  transport:  octets  ->  answer(snapshot, client, octets) -> octets
+//!                            wire                             data plane
+//! ```
+//!
+//! # Modules, in layers
+//!
+//! - [`diag`]: findings about the operator's input, with their places.
+//! - [`wire`]: the DNS message format.
+//! - [`geo`]: from an address to a region, compiled to a range table.
+//! - [`config`]: from files to a checked model.
+//! - [`compile`]: from the model to zones.
+//! - [`snapshot`]: the immutable value that answers queries.
+//! - [`answer`]: the answer core.
+//! - [`transport`]: sockets around the answer core.
+//! - [`daemon`]: loading, wiring, signals.
+//! - [`cli`]: one file a command.
+//!
+//! # What is deliberately absent
+//!
+//! - Nothing on the way of a query does I/O other than its socket's, reads a
+//!   GeoIP database, allocates state for a name or client, or is random.
+//! - Nothing edits a [`snapshot::Snapshot`]: a change is a new one.
+//! - `compile` and `answer` read no clock and no file, and know no type of
+//!   hickory's.
 
+pub mod answer;
+pub mod cli;
+pub mod compile;
 pub mod config;
+pub mod daemon;
 pub mod diag;
 pub mod geo;
+pub mod snapshot;
+pub mod transport;
 pub mod wire;

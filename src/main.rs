@@ -1,2 +1,7 @@
-//! The `trunkdns` command.
-fn main() {}
+//! The `trunkdns` command: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trunkdns::cli::run()
+}

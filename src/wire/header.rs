@@ -83,6 +83,7 @@ impl Rcode {
     pub const NXDOMAIN: Rcode = Rcode(3);
     pub const NOTIMP: Rcode = Rcode(4);
     pub const REFUSED: Rcode = Rcode(5);
+    pub const YXDOMAIN: Rcode = Rcode(6);
     pub const NOTAUTH: Rcode = Rcode(9);
     pub const BADVERS: Rcode = Rcode(16);
 }
@@ -96,6 +97,7 @@ impl fmt::Display for Rcode {
             Self::NXDOMAIN => f.write_str("NXDOMAIN"),
             Self::NOTIMP => f.write_str("NOTIMP"),
             Self::REFUSED => f.write_str("REFUSED"),
+            Self::YXDOMAIN => f.write_str("YXDOMAIN"),
             Self::NOTAUTH => f.write_str("NOTAUTH"),
             Self::BADVERS => f.write_str("BADVERS"),
             Rcode(code) => write!(f, "RCODE{code}"),

@@ -55,6 +55,11 @@ impl LowerName {
         Ok(name)
     }
 
+    /// Reads an uncompressed name in wire format, which must fill the octets.
+    pub fn from_wire(wire: &[u8]) -> Option<Self> {
+        Self::read(wire).ok().filter(|name| name.as_wire().len() == wire.len())
+    }
+
     /// Returns the wire format.
     pub fn as_wire(&self) -> &[u8] {
         self.ancestor(0)

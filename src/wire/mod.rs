@@ -46,4 +46,4 @@ pub use self::name::{Name, NameError};
 pub use self::query::{ErrorReply, Parsed, Query, Question, Refusal, Reply, parse};
 pub use self::reason::Reason;
 pub use self::rtype::Rtype;
-pub use self::writer::{Full, Mark, Outcome, ResponseWriter, RrsetHead, Section};
+pub use self::writer::{Ending, Full, Mark, ResponseWriter, RrsetHead, Section};

@@ -201,7 +201,7 @@ fn check(question: &[u8], rrsets: &[Rrset], edns: EdnsReply<'_>, limit: usize) -
         }
     }
     let rcode = Rcode::NXDOMAIN;
-    let len = writer.finish(Outcome { rcode, authoritative: true, truncated: false });
+    let len = writer.finish(Ending { rcode, authoritative: true, truncated: false });
     assert!(len <= limit && buf[limit] == 0xee);
     let response = &buf[..len];
     assert!(response[12..].starts_with(question));
@@ -308,7 +308,7 @@ fn both_decoders_read_the_client_subnet_of_a_reply() {
             .unwrap();
     writer.set_scope(20);
     let rcode = Rcode::NOERROR;
-    let len = writer.finish(Outcome { rcode, authoritative: true, truncated: false });
+    let len = writer.finish(Ending { rcode, authoritative: true, truncated: false });
 
     let message = Message::from_octets(&buf[..len]).unwrap();
     let opt = message.opt().unwrap();
@@ -361,7 +361,7 @@ fn replay(packet: &[u8]) {
     let edns = edns.map(|edns| EdnsReply::new(&edns, 1232));
     let question = question.as_ref().map(|question| question.wire);
     let writer = ResponseWriter::new(&mut buf, 512, head, question, edns).unwrap();
-    let len = writer.finish(Outcome { rcode, authoritative: false, truncated: false });
+    let len = writer.finish(Ending { rcode, authoritative: false, truncated: false });
     let message = Message::from_octets(&buf[..len]).unwrap();
     assert_eq!(message.opt_rcode().to_int(), rcode.0);
     assert_eq!(message.header().id(), head.id);

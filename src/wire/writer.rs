@@ -135,10 +135,10 @@ impl<'a> ResponseWriter<'a> {
     ///
     /// A response code above 15 can be sent only where the response has an OPT
     /// record; otherwise SERVFAIL goes out in its place.
-    pub fn finish(mut self, outcome: Outcome) -> usize {
+    pub fn finish(mut self, ending: Ending) -> usize {
         let rcode = match self.edns {
-            None if outcome.rcode.0 > 0x0f => Rcode::SERVFAIL,
-            _ => outcome.rcode,
+            None if ending.rcode.0 > 0x0f => Rcode::SERVFAIL,
+            _ => ending.rcode,
         };
         if let Some(edns) = self.edns {
             // `new` has set these octets aside.
@@ -148,8 +148,8 @@ impl<'a> ResponseWriter<'a> {
             self.counts[Section::Additional as usize] += 1;
         }
         let flags = self.head.response_flags()
-            | u16::from(outcome.authoritative) << 10
-            | u16::from(outcome.truncated) << 9
+            | u16::from(ending.authoritative) << 10
+            | u16::from(ending.truncated) << 9
             | rcode.0 & 0x0f;
         let [question, answer, authority, additional] = self.counts;
         let words = [self.head.id, flags, question, answer, authority, additional];
@@ -263,7 +263,7 @@ pub enum Section {
 
 /// How a response ends.
 #[derive(Clone, Copy, Debug)]
-pub struct Outcome {
+pub struct Ending {
     /// The response code.
     pub rcode: Rcode,
 
@@ -307,8 +307,8 @@ mod tests {
     const HEAD: Head = Head { id: 0x1234, opcode: 0, rd: true };
     const QUESTION: &[u8] = b"\x04_sip\x07ExamplE\x03com\0\0\x21\0\x01";
     const OWNER: &[u8] = b"\x04_sip\x07example\x03com\0";
-    const NOERROR: Outcome =
-        Outcome { rcode: Rcode::NOERROR, authoritative: true, truncated: false };
+    const NOERROR: Ending =
+        Ending { rcode: Rcode::NOERROR, authoritative: true, truncated: false };
 
     fn head(owner: &[u8], rtype: Rtype) -> RrsetHead<'_> {
         RrsetHead { owner, rtype, class: 1, ttl: 60 }
@@ -327,7 +327,7 @@ mod tests {
     fn the_header_copies_what_it_should_and_the_question_comes_back() {
         let mut buf = [0xee; 512];
         let writer = ResponseWriter::new(&mut buf, 512, HEAD, Some(QUESTION), None).unwrap();
-        let outcome = Outcome { rcode: Rcode::NXDOMAIN, authoritative: true, truncated: true };
+        let outcome = Ending { rcode: Rcode::NXDOMAIN, authoritative: true, truncated: true };
         let len = writer.finish(outcome);
         assert_eq!(buf[..12], *b"\x12\x34\x87\x03\0\x01\0\0\0\0\0\0");
         assert_eq!(&buf[12..len], QUESTION);
@@ -339,7 +339,7 @@ mod tests {
         let head = Head { id: 1, opcode: 15, rd: false };
         let writer = ResponseWriter::new(&mut buf, 12, head, None, None).unwrap();
         let rcode = Rcode::NOTIMP;
-        assert_eq!(writer.finish(Outcome { rcode, authoritative: false, truncated: false }), 12);
+        assert_eq!(writer.finish(Ending { rcode, authoritative: false, truncated: false }), 12);
         assert_eq!(buf, *b"\0\x01\xf8\x04\0\0\0\0\0\0\0\0");
     }
 
@@ -461,7 +461,7 @@ mod tests {
     #[test]
     fn a_code_above_15_is_split_or_becomes_servfail_without_opt() {
         let edns = EdnsReply { payload: 1232, ..EdnsReply::default() };
-        let outcome = Outcome { rcode: Rcode::BADVERS, authoritative: false, truncated: false };
+        let outcome = Ending { rcode: Rcode::BADVERS, authoritative: false, truncated: false };
         let mut buf = [0; 512];
         let writer = ResponseWriter::new(&mut buf, 512, HEAD, None, Some(edns)).unwrap();
         assert_eq!(writer.finish(outcome), 23);

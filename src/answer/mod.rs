@@ -1,0 +1,255 @@
+//! The answer core: octets in, octets out, for every transport.
+//!
+//! [`answer`] is a function of the snapshot, the client and the message. It
+//! does no I/O, reads no clock and uses no randomness: the same client and
+//! question get the same octets, on every thread and over every transport,
+//! size limits aside.
+//!
+//! The steps are those of RFC 1034 section 4.3.2, with wildcards as RFC 4592
+//! has them, DNAME (RFC 6672), negative answers (RFC 2308) and the client
+//! subnet option (RFC 7871).
+//!
+//! # What decides an answer
+//!
+//! One region is found for the client, and every RRset that goes into the
+//! answer, its additional section included, is read for that region. On the
+//! way the regions that would see the same are intersected; the widest prefix
+//! around the client in which only these occur is the scope of the answer.
+
+mod identity;
+mod resolve;
+
+use std::net::IpAddr;
+
+use self::resolve::{Resolution, Resolver};
+use crate::geo::RegionSet;
+use crate::snapshot::{Settings, Snapshot, Version};
+use crate::wire::{
+    EdnsQuery, EdnsReply, Ending, ErrorReply, Full, Parsed, Query, Question, Reason, Reply,
+    ResponseWriter, Rtype, parse,
+};
+
+/// The class of everything but server identities (RFC 1035 section 3.2.4).
+pub const CLASS_IN: u16 = 1;
+
+/// The UDP payload that is offered and never exceeded, whatever the client
+/// claims.
+///
+/// 1232 octets pass every IPv6 path without fragments: 1280 less 40 of IPv6
+/// and 8 of UDP (DNS flag day 2020, RFC 9715).
+pub const UDP_PAYLOAD: u16 = 1232;
+
+/// Answers one message.
+///
+/// `out` takes the response; its length bounds the response's, beside what
+/// client and transport allow. It should have room for 65,535 octets over
+/// TCP, for [`UDP_PAYLOAD`] over UDP.
+pub fn answer(snapshot: &Snapshot, client: &Client, message: &[u8], out: &mut [u8]) -> Outcome {
+    match parse(message) {
+        Parsed::Query(query) => respond(snapshot, client, &query, out),
+        Parsed::Refused(refusal) => {
+            let verdict = match refusal.reply {
+                Reply::Drop => Verdict::Drop,
+                Reply::Error(reply) => error(client, &snapshot.settings, &reply, out),
+            };
+            Outcome { verdict, cause: Cause::Malformed(refusal.reason), truncated: false }
+        }
+    }
+}
+
+//----------- Client ---------------------------------------------------------
+
+/// Who asks, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// The address that the message came from.
+    pub address: IpAddr,
+
+    /// How it came.
+    pub transport: Transport,
+}
+
+/// How a message came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Transport {
+    /// In a datagram: the response has to fit into one.
+    Udp,
+
+    /// Over a stream.
+    Tcp,
+}
+
+impl Transport {
+    /// Returns the most octets that a response may have.
+    ///
+    /// `payload` is what the client's OPT record offers; below 512 it counts
+    /// as 512 (RFC 6891 section 6.2.3), and so does no OPT record (RFC 1035
+    /// section 4.2.1).
+    pub fn room(self, payload: Option<u16>) -> usize {
+        match self {
+            Transport::Udp => payload.unwrap_or(512).clamp(512, UDP_PAYLOAD).into(),
+            Transport::Tcp => u16::MAX.into(),
+        }
+    }
+}
+
+//----------- Outcome --------------------------------------------------------
+
+/// What became of a message. Each has exactly one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Outcome {
+    /// What to do.
+    pub verdict: Verdict,
+
+    /// Why.
+    pub cause: Cause,
+
+    /// Whether the response is cut short (TC).
+    pub truncated: bool,
+}
+
+/// What to do with a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Send this many octets of the buffer.
+    Send(usize),
+
+    /// Send nothing.
+    Drop,
+}
+
+/// Why a message got the response it got.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// There are records.
+    Answered,
+
+    /// It asks who the server is.
+    Identity,
+
+    /// The name exists without the type.
+    NoData,
+
+    /// The name does not exist.
+    NoName,
+
+    /// The name is delegated away.
+    Referral,
+
+    /// The buffer is too small for a response of any kind.
+    NoRoom,
+
+    /// The name is in no zone, or the class is none that is served.
+    NotServed,
+
+    /// It asks for a zone transfer.
+    Transfer,
+
+    /// A name that a DNAME leads to is too long (RFC 6672 section 2.2).
+    TooLong,
+
+    /// It is not a query.
+    Malformed(Reason),
+}
+
+//----------- Responding -----------------------------------------------------
+
+fn respond(snapshot: &Snapshot, client: &Client, query: &Query<'_>, out: &mut [u8]) -> Outcome {
+    let edns = query.edns.map(|edns| reply_edns(&snapshot.settings, &edns));
+    let room = client.transport.room(query.edns.map(|edns| edns.payload));
+    let question = Some(query.question.wire);
+    let Ok(mut writer) = ResponseWriter::new(out, room, query.head, question, edns) else {
+        return Outcome { verdict: Verdict::Drop, cause: Cause::NoRoom, truncated: false };
+    };
+    let mark = writer.mark();
+    let mut resolution = Resolution::refused(Cause::NotServed);
+    let result = resolve(snapshot, client, query, &mut writer, &mut resolution);
+    let truncated = result.is_err();
+    if truncated {
+        // Part of an RRset is worse than none: what is cached must be whole
+        // (RFC 2181 section 9), and over TCP it will be.
+        writer.rollback(mark);
+    }
+    let Resolution { rcode, authoritative, cause, .. } = resolution;
+    let len = writer.finish(Ending { rcode, authoritative, truncated });
+    Outcome { verdict: Verdict::Send(len), cause, truncated }
+}
+
+/// Writes the records of the answer, and the scope that they are good for.
+fn resolve<'s>(
+    snapshot: &'s Snapshot,
+    client: &Client,
+    query: &Query<'_>,
+    writer: &mut ResponseWriter<'s>,
+    resolution: &mut Resolution,
+) -> Result<(), Full> {
+    let question = &query.question;
+    if question.qclass != CLASS_IN {
+        let identity = snapshot.settings.identity.as_deref();
+        if identity::write(question, identity, writer)? {
+            *resolution = Resolution::identity();
+        }
+        return Ok(());
+    }
+    if [Rtype::AXFR, Rtype::IXFR].contains(&question.qtype) {
+        *resolution = Resolution::refused(Cause::Transfer);
+        return Ok(());
+    }
+    let Some(version) = find_version(snapshot, question) else {
+        return Ok(());
+    };
+    let prefix = steering_prefix(&snapshot.settings, query);
+    let address = prefix.unwrap_or(client.address);
+    let region = version.map.locate(address);
+    let mut resolver = Resolver::new(version, region, writer);
+    let result = resolver.run(question);
+    *resolution = resolver.resolution;
+    if prefix.is_some() && resolution.same != RegionSet::ALL {
+        // Scope 0 says that the answer is good for everybody, which that of a
+        // steered name is not, even where one family of addresses has one
+        // region only (RFC 7871 section 7.2.1).
+        writer.set_scope(version.map.scope(address, &resolution.same).max(1));
+    }
+    result
+}
+
+/// Returns the address to steer by where the query has one.
+///
+/// A prefix of length 0 opts out of it: the resolver's address steers, and
+/// the scope is 0 (RFC 7871 section 7.1.2).
+fn steering_prefix(settings: &Settings, query: &Query<'_>) -> Option<IpAddr> {
+    let subnet = query.edns?.client_subnet.filter(|_| settings.client_subnet)?;
+    subnet.prefix().map(|(address, _)| address)
+}
+
+/// Returns the version that answers: that of the zone with the longest
+/// origin, or of the zone above it for the DS records of an origin.
+fn find_version<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Option<&'s Version> {
+    let key = question.name.as_wire();
+    let version = snapshot.find(key)?;
+    if question.qtype == Rtype::DS && version.zone.origin().as_wire().len() == key.len() {
+        return Some(snapshot.find_parent(key).unwrap_or(version));
+    }
+    Some(version)
+}
+
+fn reply_edns<'a>(settings: &'a Settings, edns: &EdnsQuery<'a>) -> EdnsReply<'a> {
+    let mut reply = EdnsReply::new(edns, UDP_PAYLOAD);
+    reply.nsid = settings.identity.as_ref().filter(|_| edns.nsid).map(|id| id.as_bytes());
+    reply.client_subnet = reply.client_subnet.filter(|_| settings.client_subnet);
+    reply
+}
+
+/// Answers what is no query with an error; returns its length, in octets.
+fn error(client: &Client, settings: &Settings, reply: &ErrorReply<'_>, out: &mut [u8]) -> Verdict {
+    let edns = reply.edns.map(|edns| reply_edns(settings, &edns));
+    let room = client.transport.room(reply.edns.map(|edns| edns.payload));
+    let question = reply.question.as_ref().map(|question| question.wire);
+    match ResponseWriter::new(out, room, reply.head, question, edns) {
+        Ok(writer) => {
+            let rcode = reply.rcode;
+            Verdict::Send(writer.finish(Ending { rcode, authoritative: false, truncated: false }))
+        }
+        Err(Full) => Verdict::Drop,
+    }
+}

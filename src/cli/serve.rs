@@ -1,0 +1,47 @@
+//! `trunkdns serve`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use super::wants_color;
+use crate::daemon::{self, load};
+use crate::diag::{Report, Sources};
+
+/// Serves until told to stop.
+///
+/// Exits 1 if the tables have errors or an address cannot be bound, 0 after
+/// SIGTERM or SIGINT.
+pub(super) fn run(config: &Path) -> ExitCode {
+    start_logging();
+    let mut sources = Sources::default();
+    let mut report = Report::default();
+    let loaded = load::load(config, &mut sources, &mut report);
+    eprint!("{}", report.render(&sources, wants_color(&std::io::stderr())));
+    let Some(loaded) = loaded else {
+        eprintln!("trunkdns: nothing is served: mend the errors above, then start again");
+        return ExitCode::FAILURE;
+    };
+    match daemon::serve(loaded, |ready| println!("{ready}")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("trunkdns: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Sends events to standard error: `TRUNKDNS_LOG=debug` shows more.
+///
+/// The transport logs a line or two a query at level `info`; a server that
+/// logs queries can be stopped by whoever asks enough of them.
+fn start_logging() {
+    let filter = EnvFilter::try_from_env("TRUNKDNS_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,hickory_server=off,hickory_proto=off,hickory_net=off"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(wants_color(&std::io::stderr()))
+        .init();
+}

@@ -1,0 +1,336 @@
+//! What only shows when the tables of a zone are joined.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::draft::{self, Draft, Rdata};
+use crate::config::model::ZoneTables;
+use crate::diag::{Code, Finding, Place, Report, Span};
+use crate::wire::{Name, Rtype};
+
+/// A zone's draft RRsets by owner, in canonical order.
+pub(super) type Names = BTreeMap<Name, Vec<Draft>>;
+
+/// Records beyond this size cannot be sent at all: a TCP message has 65,535
+/// octets (RFC 1035 section 4.2.2), of which header, question and OPT with a
+/// client subnet option and an identity take under 600.
+const RRSET_LEN_MAX: usize = 64_900;
+
+/// Joins drafts by owner and reports what does not fit together.
+pub(super) fn check(tables: &ZoneTables, drafts: Vec<Draft>, report: &mut Report) -> Names {
+    let mut names = Names::new();
+    for mut draft in drafts {
+        draft.records.sort(draft.rtype);
+        if !draft.owner.is_within(&tables.origin) {
+            report.add(outside_zone(&draft, tables));
+            continue;
+        }
+        let rrsets = names.entry(draft.owner.clone()).or_default();
+        match rrsets.iter().find(|other| other.rtype == draft.rtype) {
+            Some(other) => report.add(two_owners(&draft, other)),
+            None => rrsets.push(draft),
+        }
+    }
+    let checker = Checker { tables, names: &names };
+    // An endpoint shows up under every name of its service, and is reported
+    // once.
+    let mut reported = BTreeSet::new();
+    checker.apex(report);
+    for (owner, rrsets) in &names {
+        checker.alias(owner, rrsets, report);
+        checker.hidden(owner, rrsets, report);
+        for rrset in rrsets {
+            checker.targets(rrset, &mut reported, report);
+            checker.size(rrset, report);
+        }
+    }
+    for rrsets in names.values_mut() {
+        rrsets.sort_by_key(|rrset| rrset.rtype);
+    }
+    names
+}
+
+//----------- Checker --------------------------------------------------------
+
+struct Checker<'a> {
+    tables: &'a ZoneTables,
+    names: &'a Names,
+}
+
+impl Checker<'_> {
+    /// A zone has one SOA record and name servers (RFC 1035 section 5.2).
+    fn apex(&self, report: &mut Report) {
+        let origin = &self.tables.origin;
+        let folder = || Place::from(self.tables.folder.clone());
+        match self.rrset(origin, Rtype::SOA) {
+            None => report.add(Finding::new(
+                Code::NoSoa,
+                folder(),
+                format!("the zone {origin} has no SOA record"),
+                "add [soa] to zone.toml, or an SOA record to records.zone",
+            )),
+            Some(soa) => {
+                if let Some(second) = soa.records.iter().nth(1) {
+                    report.add(two_soas(soa, second));
+                }
+            }
+        }
+        if self.rrset(origin, Rtype::NS).is_none() {
+            report.add(Finding::new(
+                Code::NoNs,
+                folder(),
+                format!("the zone {origin} has no NS records"),
+                "add [ns] to zone.toml, or NS records to records.zone",
+            ));
+        }
+        for (owner, rrsets) in self.names.iter().filter(|(owner, _)| *owner != origin) {
+            for soa in rrsets.iter().filter(|rrset| rrset.rtype == Rtype::SOA) {
+                report.add(Finding::new(
+                    Code::OutsideZone,
+                    soa.span,
+                    format!("an SOA record at {owner}, which is not the zone's name {origin}"),
+                    "remove it, or make a zone folder of its own for it",
+                ));
+            }
+        }
+    }
+
+    /// A CNAME stands alone, and leads somewhere (RFC 1034 section 3.6.2).
+    fn alias(&self, owner: &Name, rrsets: &[Draft], report: &mut Report) {
+        let Some(alias) = rrsets.iter().find(|rrset| rrset.rtype == Rtype::CNAME) else {
+            return;
+        };
+        for other in rrsets.iter().filter(|rrset| !stands_beside_alias(rrset.rtype)) {
+            report.add(cname_and_other(alias, other));
+        }
+        let counts = alias.records.variants();
+        if let Some((list, _)) = counts.iter().find(|(list, _)| list.len() > 1) {
+            report.add(Finding::new(
+                Code::CnameAndOther,
+                list[1].span,
+                format!("a second CNAME at {owner}"),
+                "leave one: a name can be an alias of one name only (RFC 1034 section 3.6.2)",
+            ));
+        }
+        if self.leads_back(owner) {
+            report.add(Finding::new(
+                Code::CnameLoop,
+                alias.span,
+                format!("the CNAME at {owner} leads back to itself"),
+                "point one of the names in the chain at a host",
+            ));
+        }
+    }
+
+    /// Says whether some client that follows the CNAME at a name comes back
+    /// to it.
+    fn leads_back(&self, owner: &Name) -> bool {
+        let mut reached: Vec<Name> = Vec::new();
+        let mut open = vec![owner.clone()];
+        while let Some(name) = open.pop() {
+            for target in self.alias_targets(&name) {
+                if target == *owner {
+                    return true;
+                }
+                if !reached.contains(&target) {
+                    reached.push(target.clone());
+                    open.push(target);
+                }
+            }
+        }
+        false
+    }
+
+    fn alias_targets(&self, owner: &Name) -> Vec<Name> {
+        self.rrset(owner, Rtype::CNAME).map_or_else(Vec::new, |alias| {
+            alias.records.iter().filter_map(|rdata| Name::from_wire(&rdata.octets).ok()).collect()
+        })
+    }
+
+    /// Records below a delegation or DNAME are never served.
+    fn hidden(&self, owner: &Name, rrsets: &[Draft], report: &mut Report) {
+        let Some(above) = self.hidden_by(owner) else {
+            return;
+        };
+        for rrset in rrsets.iter().filter(|rrset| !is_address(rrset.rtype)) {
+            report.add(
+                Finding::new(
+                    Code::BelowCut,
+                    rrset.span,
+                    format!(
+                        "the {} records of {owner} are below the {} at {}",
+                        rrset.rtype, above.rtype, above.owner
+                    ),
+                    "move them to the zone that is delegated to, or remove the delegation",
+                )
+                .with_related(above.span, "everything below this is elsewhere"),
+            );
+        }
+    }
+
+    /// Returns the delegation or DNAME that a name is below.
+    fn hidden_by(&self, owner: &Name) -> Option<&Draft> {
+        let mut above = owner.parent()?;
+        while above.is_within(&self.tables.origin) {
+            if let Some(dname) = self.rrset(&above, Rtype::DNAME) {
+                return Some(dname);
+            }
+            if above != self.tables.origin
+                && let Some(cut) = self.rrset(&above, Rtype::NS)
+            {
+                return Some(cut);
+            }
+            above = above.parent()?;
+        }
+        None
+    }
+
+    /// The target of an SRV record, and a name server of the zone, is a host
+    /// with addresses (RFC 2782, RFC 2181 section 10.3).
+    fn targets(&self, rrset: &Draft, reported: &mut BTreeSet<Span>, report: &mut Report) {
+        let serves_zone = rrset.rtype == Rtype::NS && rrset.owner == self.tables.origin;
+        if rrset.rtype != Rtype::SRV && !serves_zone {
+            return;
+        }
+        for rdata in rrset.records.iter() {
+            let target = draft::target(rrset.rtype, &rdata.octets);
+            if let Some(finding) = target.and_then(|target| self.target(rrset, rdata, &target))
+                && reported.insert(rdata.span)
+            {
+                report.add(finding);
+            }
+        }
+    }
+
+    fn target(&self, rrset: &Draft, rdata: &Rdata, target: &Name) -> Option<Finding> {
+        // "." says that there is no such service (RFC 2782).
+        if target.as_wire() == [0] || !target.is_within(&self.tables.origin) {
+            return None;
+        }
+        if let Some(alias) = self.visible(target, Rtype::CNAME) {
+            return Some(
+                Finding::new(
+                    Code::TargetIsAlias,
+                    rdata.span,
+                    format!("the {} target {target} is an alias", rrset.rtype),
+                    "name the host that has the address: callers need not follow a CNAME here \
+                     (RFC 2782)",
+                )
+                .with_related(alias.span, "the CNAME"),
+            );
+        }
+        let has_address = [Rtype::A, Rtype::AAAA]
+            .into_iter()
+            .any(|rtype| self.visible(target, rtype).is_some());
+        if has_address || self.hidden_by(target).is_some() || self.is_cut(target) {
+            return None;
+        }
+        Some(Finding::new(
+            Code::TargetWithoutAddress,
+            rdata.span,
+            format!("the {} target {target} has no address in the zone", rrset.rtype),
+            "add it under [hosts] with its addresses, or mend its spelling",
+        ))
+    }
+
+    fn is_cut(&self, name: &Name) -> bool {
+        *name != self.tables.origin && self.rrset(name, Rtype::NS).is_some()
+    }
+
+    /// Returns the RRset that answers for a name, a wildcard's included.
+    fn visible(&self, name: &Name, rtype: Rtype) -> Option<&Draft> {
+        if self.exists(name) {
+            return self.rrset(name, rtype);
+        }
+        let mut encloser = name.parent()?;
+        while !self.exists(&encloser) {
+            encloser = encloser.parent()?;
+        }
+        self.rrset(&encloser.child(b"*").ok()?, rtype)
+    }
+
+    /// Says whether a name has records or names below it.
+    fn exists(&self, name: &Name) -> bool {
+        // The canonical order has the names below a name directly behind it.
+        self.names.range(name..).next().is_some_and(|(next, _)| next.is_within(name))
+    }
+
+    fn size(&self, rrset: &Draft, report: &mut Report) {
+        for (list, _) in rrset.records.variants() {
+            // Owner pointer, type, class, TTL and length take 12 octets.
+            let len: usize = list.iter().map(|rdata| rdata.octets.len() + 12).sum();
+            if len > RRSET_LEN_MAX {
+                report.add(Finding::new(
+                    Code::SetTooLarge,
+                    rrset.span,
+                    format!(
+                        "the {} records of {} take {len} octets; an answer has room for \
+                         {RRSET_LEN_MAX}",
+                        rrset.rtype, rrset.owner
+                    ),
+                    "split them over several names",
+                ));
+            }
+        }
+    }
+
+    fn rrset(&self, owner: &Name, rtype: Rtype) -> Option<&Draft> {
+        self.names.get(owner)?.iter().find(|rrset| rrset.rtype == rtype)
+    }
+}
+
+fn is_address(rtype: Rtype) -> bool {
+    rtype == Rtype::A || rtype == Rtype::AAAA
+}
+
+/// Says whether a type may stand beside a CNAME (RFC 4034 section 2.5, 3).
+fn stands_beside_alias(rtype: Rtype) -> bool {
+    [Rtype::CNAME, Rtype::RRSIG, Rtype::NSEC].contains(&rtype)
+}
+
+//----------- Findings -------------------------------------------------------
+
+fn outside_zone(draft: &Draft, tables: &ZoneTables) -> Finding {
+    Finding::new(
+        Code::OutsideZone,
+        draft.span,
+        format!("{} is not in the zone {}", draft.owner, tables.origin),
+        "write a name below the zone's, or without final dot to have the zone's name added",
+    )
+}
+
+fn two_owners(draft: &Draft, other: &Draft) -> Finding {
+    Finding::new(
+        Code::TwoOwners,
+        draft.span,
+        format!(
+            "{} gives the {} records of {}, which {} gives too",
+            draft.table.name(),
+            draft.rtype,
+            draft.owner,
+            other.table.name()
+        ),
+        "leave the records in one of the two places",
+    )
+    .with_related(other.span, "already given here")
+}
+
+fn two_soas(soa: &Draft, second: &Rdata) -> Finding {
+    Finding::new(
+        Code::TwoOwners,
+        second.span,
+        format!("a second SOA record at {}", soa.owner),
+        "leave one: a zone has one SOA record (RFC 1035 section 5.2)",
+    )
+    .with_related(soa.span, "the first")
+}
+
+fn cname_and_other(alias: &Draft, other: &Draft) -> Finding {
+    Finding::new(
+        Code::CnameAndOther,
+        other.span,
+        format!("{} records at {}, which is an alias", other.rtype, other.owner),
+        "remove the CNAME or the other records: an alias has no data of its own \
+         (RFC 1034 section 3.6.2)",
+    )
+    .with_related(alias.span, "the CNAME")
+}

@@ -1,0 +1,43 @@
+//! From checked tables to a zone that answers queries.
+//!
+//! ```text
+//!  ZoneTables ── publish ──▶ drafts ── check ──▶ drafts ── tree ──▶ Zone
+//!              services, hosts,       what does        nodes, cuts,
+//!              NAPTR, [[geo]], SOA    not fit          wildcards, hosts
+//! ```
+//!
+//! - [`publish`](self::publish) turns each table into draft RRsets: an
+//!   owner, a type, a TTL, and the records that each region sees.
+//! - [`check`](self::check) joins the drafts and reports what contradicts.
+//! - [`tree`](self::tree) builds the immutable [`Zone`].
+//!
+//! Pure: no I/O, no clock, no randomness. The same tables and the same
+//! serial give an equal zone, and order comes from the data alone.
+
+mod check;
+mod draft;
+mod publish;
+mod tree;
+
+use crate::config::model::ZoneTables;
+use crate::diag::Report;
+use crate::geo::RegionTable;
+use crate::snapshot::Zone;
+
+/// Compiles the tables of a zone.
+///
+/// `serial` is the SOA serial where the tables do not fix one. Returns no
+/// zone if anything found is an error; all findings are reported.
+pub fn compile(
+    tables: &ZoneTables,
+    regions: &RegionTable,
+    serial: u32,
+    report: &mut Report,
+) -> Option<Zone> {
+    let mut found = Report::default();
+    let drafts = publish::publish(tables, regions, serial, &mut found);
+    let names = check::check(tables, drafts, &mut found);
+    let sound = !found.has_errors();
+    report.extend(found);
+    sound.then(|| tree::build(names))
+}

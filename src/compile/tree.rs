@@ -1,0 +1,115 @@
+//! The tree of a zone: nodes for all names, cuts, wildcards, hosts.
+
+use std::collections::BTreeMap;
+
+use super::check::Names;
+use super::draft::{self, Draft};
+use crate::geo::RegionId;
+use crate::snapshot::{Node, NodeId, Rrset, Status, Variant, Zone};
+use crate::wire::{Name, Rtype};
+
+/// Builds a zone of checked names, the origin among them.
+pub(super) fn build(mut names: Names) -> Zone {
+    let origin = names.keys().next().cloned().expect("the checks refuse a zone without SOA");
+    add_empty_non_terminals(&mut names, &origin);
+    let ids: BTreeMap<Name, NodeId> =
+        names.keys().enumerate().map(|(at, name)| (name.clone(), NodeId(at as u32))).collect();
+    let statuses = statuses(&names, &origin);
+    let nodes = names
+        .iter()
+        .zip(statuses)
+        .map(|((owner, drafts), status)| Node {
+            owner: owner.clone(),
+            rrsets: drafts.iter().map(|draft| rrset(draft, &names, &ids)).collect(),
+            status,
+            wildcard: owner.child(b"*").ok().and_then(|name| ids.get(&name).copied()),
+        })
+        .collect();
+    Zone::new(nodes)
+}
+
+/// Adds the names that exist only because names below them do (RFC 4592
+/// section 2.2.2).
+fn add_empty_non_terminals(names: &mut Names, origin: &Name) {
+    let owners: Vec<_> = names.keys().cloned().collect();
+    for owner in owners {
+        let mut name = owner;
+        while name != *origin
+            && let Some(above) = name.parent()
+            && !names.contains_key(&above)
+        {
+            names.insert(above.clone(), Vec::new());
+            name = above;
+        }
+    }
+}
+
+/// Returns how the zone stands to each name, in the order of names.
+///
+/// In canonical order a name comes before all names below it, and they come
+/// before anything else: what hides names is the last cut or DNAME seen, as
+/// long as names are below it.
+fn statuses(names: &Names, origin: &Name) -> Vec<Status> {
+    let mut hiding: Option<(&Name, NodeId)> = None;
+    let mut statuses = Vec::with_capacity(names.len());
+    for (at, (owner, drafts)) in names.iter().enumerate() {
+        hiding = hiding.filter(|(above, _)| owner.is_within(above));
+        if let Some((_, above)) = hiding {
+            statuses.push(Status::Hidden(above));
+            continue;
+        }
+        let has = |rtype| drafts.iter().any(|draft| draft.rtype == rtype);
+        let is_cut = owner != origin && has(Rtype::NS);
+        if is_cut || has(Rtype::DNAME) {
+            hiding = Some((owner, NodeId(at as u32)));
+        }
+        statuses.push(if is_cut { Status::Cut } else { Status::Authoritative });
+    }
+    statuses
+}
+
+fn rrset(draft: &Draft, names: &Names, ids: &BTreeMap<Name, NodeId>) -> Rrset {
+    let parts = draft.records.variants();
+    let mut by_region = Vec::new();
+    if parts.len() > 1 {
+        for id in (0..RegionId::MAX_COUNT).map(|at| RegionId(at as u8)) {
+            match parts.iter().position(|(_, regions)| regions.contains(id)) {
+                Some(at) => by_region.push(at as u8),
+                None => break,
+            }
+        }
+    }
+    let variants = parts
+        .into_iter()
+        .map(|(rdatas, regions)| Variant {
+            rdatas: rdatas.iter().map(|rdata| rdata.octets.clone()).collect(),
+            regions,
+            hosts: hosts(draft, rdatas, names, ids),
+        })
+        .collect();
+    Rrset { rtype: draft.rtype, ttl: draft.ttl, variants, by_region: by_region.into() }
+}
+
+/// Returns the hosts with addresses that records name, each once.
+fn hosts(
+    draft: &Draft,
+    rdatas: &[draft::Rdata],
+    names: &Names,
+    ids: &BTreeMap<Name, NodeId>,
+) -> Vec<NodeId> {
+    let mut hosts = Vec::new();
+    for rdata in rdatas {
+        let Some(target) = draft::target(draft.rtype, &rdata.octets) else {
+            continue;
+        };
+        let has_address = names.get(&target).is_some_and(|drafts| {
+            drafts.iter().any(|draft| [Rtype::A, Rtype::AAAA].contains(&draft.rtype))
+        });
+        if let Some(id) = ids.get(&target).filter(|_| has_address)
+            && !hosts.contains(id)
+        {
+            hosts.push(*id);
+        }
+    }
+    hosts
+}

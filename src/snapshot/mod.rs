@@ -1,0 +1,140 @@
+//! The immutable value that answers queries.
+//!
+//! ```text
+//!  Snapshot ─┬─ Version (zone A) ─┬─ Zone: names, RRsets, variants a region
+//!            │                    └─ RegionMap: address -> region
+//!            ├─ Version (zone B) ─── …
+//!            └─ Settings: what answers say beside records
+//! ```
+//!
+//! The control plane builds a new [`Snapshot`] for every change and
+//! publishes it by one pointer; the data plane loads that pointer once a
+//! message. Nothing in here is ever edited, and nothing in here does I/O or
+//! reads a clock.
+
+mod zone;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustc_hash::FxBuildHasher;
+
+use crate::geo::RegionMap;
+
+
+pub use self::zone::{Found, Node, NodeId, Rrset, Status, Variant, Zone};
+
+//----------- Snapshot -------------------------------------------------------
+
+/// All that answers depend on, at one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts publications, from 1.
+    pub generation: u64,
+
+    /// What answers say beside records.
+    pub settings: Settings,
+
+    zones: HashMap<Box<[u8]>, Arc<Version>, FxBuildHasher>,
+
+    /// The most labels that an origin has: longer suffixes need no look-up.
+    labels_max: usize,
+}
+
+impl Snapshot {
+    /// Returns a snapshot of versions, one a zone.
+    pub fn new(
+        generation: u64,
+        settings: Settings,
+        versions: impl IntoIterator<Item = Arc<Version>>,
+    ) -> Self {
+        let zones: HashMap<_, _, _> = versions
+            .into_iter()
+            .map(|version| (version.zone.origin().to_key(), version))
+            .collect();
+        let labels_max = zones
+            .values()
+            .map(|version| version.zone.origin().label_count())
+            .max()
+            .unwrap_or(0);
+        Snapshot { generation, settings, zones, labels_max }
+    }
+
+    /// Returns the version of the zone that a name is in: the one with the
+    /// longest origin.
+    ///
+    /// `key` is a name in wire format and lower case.
+    pub fn find(&self, key: &[u8]) -> Option<&Version> {
+        let mut labels = label_count(key);
+        let mut rest = key;
+        loop {
+            if labels <= self.labels_max
+                && let Some(version) = self.zones.get(rest)
+            {
+                return Some(version);
+            }
+            rest = parent(rest)?;
+            labels -= 1;
+        }
+    }
+
+    /// Returns the version of the zone that delegates a name, if it is here:
+    /// the one with the longest origin that is not the name itself.
+    ///
+    /// That zone, and not the child, holds the name's DS records (RFC 4035
+    /// section 3.1.4.1).
+    pub fn find_parent(&self, key: &[u8]) -> Option<&Version> {
+        self.find(parent(key)?)
+    }
+
+    /// Returns all versions, in the order of their zones' names.
+    pub fn versions(&self) -> Vec<&Arc<Version>> {
+        let mut versions: Vec<_> = self.zones.values().collect();
+        versions.sort_by(|a, b| a.zone.origin().cmp(b.zone.origin()));
+        versions
+    }
+}
+
+//----------- Version --------------------------------------------------------
+
+/// A zone and everything that its answers depend on.
+#[derive(Debug)]
+pub struct Version {
+    /// The compiled zone.
+    pub zone: Zone,
+
+    /// Where clients are.
+    pub map: Arc<RegionMap>,
+}
+
+//----------- Settings -------------------------------------------------------
+
+/// What answers say beside records.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Whether the client subnet option (RFC 7871) steers answers.
+    pub client_subnet: bool,
+
+    /// What NSID (RFC 5001) and `id.server` (RFC 4892) say.
+    pub identity: Option<String>,
+}
+
+//----------- Names in wire format -------------------------------------------
+
+/// Returns a name without its first label; the root has no parent.
+fn parent(key: &[u8]) -> Option<&[u8]> {
+    match key[0] {
+        0 => None,
+        len => Some(&key[1 + usize::from(len)..]),
+    }
+}
+
+/// Counts the labels of a name, the root's not among them.
+fn label_count(mut key: &[u8]) -> usize {
+    let mut count = 0;
+    while let Some(rest) = parent(key) {
+        key = rest;
+        count += 1;
+    }
+    count
+}

@@ -1,0 +1,144 @@
+//! UDP and TCP through `hickory_server::Server`.
+//!
+//! The core's octets cannot be handed to hickory, which encodes responses
+//! itself: they are decoded and given to it record by record. What arrives
+//! is the same message, except that hickory does not compress names against
+//! the question and repeats the first owner in full.
+//!
+//! # What is absent
+//!
+//! Hickory reads messages before the core sees them, and answers what it
+//! cannot read by itself: FORMERR without question and OPT. It bounds
+//! neither connections nor tasks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hickory_proto::ProtoError;
+use hickory_proto::op::{Header, HeaderCounts, Message, MessageType, Metadata, OpCode};
+use hickory_server::net::runtime::Time;
+use hickory_proto::serialize::binary::BinEncoder;
+use hickory_server::Server;
+use hickory_server::net::xfer::Protocol;
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_server::zone_handler::MessageResponseBuilder;
+
+use super::Listener;
+use crate::answer::{self, Client, Transport, Verdict};
+use crate::snapshot::Snapshot;
+
+/// How long a connection may be idle (RFC 7766 section 6.2.3 asks for some
+/// seconds; resolvers open a new connection at little cost).
+const TCP_IDLE: Duration = Duration::from_secs(10);
+
+/// Responses that may wait for a slow reader of one connection.
+const TCP_QUEUE: usize = 32;
+
+/// Serves the sockets of listeners from whatever snapshot is published.
+///
+/// Must be called inside a tokio runtime.
+pub fn start(
+    listeners: Vec<Listener>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+) -> std::io::Result<Server<impl RequestHandler>> {
+    let mut server = Server::new(Handler { snapshot });
+    for listener in listeners {
+        server.register_socket(tokio::net::UdpSocket::from_std(listener.udp)?);
+        let tcp = tokio::net::TcpListener::from_std(listener.tcp)?;
+        server.register_listener(tcp, TCP_IDLE, TCP_QUEUE);
+    }
+    Ok(server)
+}
+
+//----------- Handler --------------------------------------------------------
+
+struct Handler {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+}
+
+#[async_trait::async_trait]
+impl RequestHandler for Handler {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        mut responder: R,
+    ) -> ResponseInfo {
+        let response = {
+            let snapshot = self.snapshot.load();
+            respond(&snapshot, request)
+        };
+        let message = match response {
+            Ok(Some(message)) => message,
+            Ok(None) => return silent(),
+            Err(error) => {
+                // The core's own octets do not decode: a bug, not an input.
+                tracing::error!(%error, "a response could not be handed over");
+                return silent();
+            }
+        };
+        let response = MessageResponseBuilder::new(&request.queries, message.edns.as_ref()).build(
+            message.metadata,
+            &message.answers,
+            &message.authorities,
+            [],
+            &message.additionals,
+        );
+        match responder.send_response(response).await {
+            Ok(info) => info,
+            Err(error) => {
+                tracing::debug!(%error, "a response was not sent");
+                silent()
+            }
+        }
+    }
+}
+
+/// Answers a request; no message means that nothing is to be sent.
+fn respond(snapshot: &Snapshot, request: &Request) -> Result<Option<Message>, ProtoError> {
+    let client = client(request);
+    let mut out = vec![0; usize::from(u16::MAX)];
+    let mut room = client.transport.room(request.edns.as_ref().map(|edns| edns.max_payload()));
+    let limit = room;
+    loop {
+        let outcome = answer::answer(snapshot, &client, request.as_slice(), &mut out[..room]);
+        let Verdict::Send(len) = outcome.verdict else {
+            return Ok(None);
+        };
+        let message = Message::from_vec(&out[..len])?;
+        let excess = encoded_len(&message, request)?.saturating_sub(limit);
+        if excess == 0 || message.metadata.truncation {
+            return Ok(Some(message));
+        }
+        // Hickory's encoding is longer than the core's; less room makes the
+        // core leave out what does not fit, by its own rules.
+        room = len.saturating_sub(excess);
+    }
+}
+
+/// Returns the length that hickory's encoding of a message has, in octets.
+fn encoded_len(message: &Message, request: &Request) -> Result<usize, ProtoError> {
+    let mut octets = Vec::new();
+    let mut encoder = BinEncoder::new(&mut octets);
+    encoder.set_max_size(u16::MAX);
+    MessageResponseBuilder::new(&request.queries, message.edns.as_ref())
+        .build(message.metadata, &message.answers, &message.authorities, [], &message.additionals)
+        .destructive_emit(&mut encoder)?;
+    Ok(octets.len())
+}
+
+fn client(request: &Request) -> Client {
+    let address: IpAddr = request.src().ip().to_canonical();
+    let transport = match request.protocol() {
+        Protocol::Udp => Transport::Udp,
+        _ => Transport::Tcp,
+    };
+    Client { address, transport }
+}
+
+/// What hickory wants to hear of a request that gets no response.
+fn silent() -> ResponseInfo {
+    let metadata = Metadata::new(0, MessageType::Response, OpCode::Query);
+    ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() })
+}
