@@ -1,3 +1,27 @@
 //! The operator's files, read into a checked model.
+//!
+//! A reader a file: [`read_config`] (`trunkdns.toml`), [`read_regions`]
+//! (`geoip/regions.toml`), [`read_zone`] and [`read_zones_directory`] (zone
+//! folders). Each reports everything it finds wrong and goes on, so that it
+//! can return a model although there are errors: what is served is decided
+//! by [`Report::has_errors`](crate::diag::Report::has_errors) alone.
+//!
+//! Below them are two layers: `text` reads and parses a TOML file and words
+//! its syntax errors; `reader` takes its tables apart key by key.
+
+mod nearest;
+mod priorities;
+mod reader;
+mod regions;
+mod server;
+mod services;
+mod steered;
+mod text;
+mod zone;
 
 pub mod model;
+pub mod rdata;
+
+pub use self::regions::read_regions;
+pub use self::server::read_config;
+pub use self::zone::{ZoneFolder, read_zone, read_zones_directory};

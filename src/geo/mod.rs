@@ -1,4 +1,5 @@
 //! From an address to a region.
+mod country;
 mod region;
 
 pub use self::region::{
