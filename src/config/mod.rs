@@ -7,9 +7,10 @@
 //! by [`Report::has_errors`](crate::diag::Report::has_errors) alone.
 //!
 //! Below them are two layers: `text` reads and parses a TOML file and words
-//! its syntax errors; `reader` takes its tables apart key by key.
+//! its syntax errors; `reader` takes its tables apart key by key, and `values`
+//! reads what is a text of some form.
 
-mod nearest;
+mod directory;
 mod priorities;
 mod reader;
 mod regions;
@@ -17,11 +18,14 @@ mod server;
 mod services;
 mod steered;
 mod text;
+mod values;
+mod words;
 mod zone;
 
 pub mod model;
 pub mod rdata;
 
+pub use self::directory::{ZoneFolder, read_zones_directory};
 pub use self::regions::read_regions;
 pub use self::server::read_config;
-pub use self::zone::{ZoneFolder, read_zone, read_zones_directory};
+pub use self::zone::read_zone;

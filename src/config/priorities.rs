@@ -4,9 +4,9 @@ use toml::de::DeValue;
 use toml::value::{Datetime, Offset};
 
 use super::model::{Cell, Endpoint, Row, RowKey};
-use super::nearest::nearest;
-use super::reader::{Entry, Fields, Item, add_duplicates, quoted, suggest_declared};
+use super::reader::{Entry, Fields, Item, add_duplicates};
 use super::services::{Draft, add_nested_service, is_nested_service, read_port, suggest_service};
+use super::words::{nearest, quoted, suggest_declared};
 use super::zone::Zone;
 use crate::diag::{Code, Finding, Located, Report, Span};
 use crate::geo::RegionTable;
@@ -20,13 +20,13 @@ const DEFAULT_WEIGHT: u16 = 100;
 
 /// Reads the file into the services' rows and returns `effective`.
 ///
-/// `trusted` is whether all of `zone.toml` could be read: where it could not,
-/// a service, tier or table that seems to be missing is not reported.
+/// `zone_is_whole` is whether all of `zone.toml` could be read: where it could
+/// not, a service, tier or table that seems to be missing is not reported.
 pub(super) fn read_priorities(
     mut root: Fields<'_>,
     zone: &mut Zone,
     regions: &RegionTable,
-    trusted: bool,
+    zone_is_whole: bool,
     report: &mut Report,
 ) -> Option<Located<u64>> {
     let mut inner = Report::default();
@@ -49,7 +49,7 @@ pub(super) fn read_priorities(
     }
     add_duplicates(&seen, |name| name, &mut inner);
     add_services_without_table(&zone.services, &seen, &mut inner);
-    if !trusted {
+    if !(zone_is_whole && zone.has_all_services) {
         let refers = [Code::UnknownService, Code::UnknownTier, Code::ServiceWithoutTable];
         inner.retain(|finding| !refers.contains(&finding.code));
     }

@@ -3,20 +3,17 @@
 //! A table is read as [`Fields`]: every key is taken by its name, and what
 //! nobody took is an unknown key. A value is an [`Item`], with a method for
 //! each type that the files use. Both report to the [`Report`] that is passed
-//! along, and give `None` where there is nothing to go on with.
+//! along, and give `None` where there is nothing to go on with. Texts that have
+//! a form of their own, such as durations and names, are read in `values`.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::nearest::{nearest, suggest};
 use super::text::Text;
+use super::words::{quoted, suggest};
 use crate::diag::{Code, Finding, Located, Report, Span};
-use crate::wire::{Name, NameError};
 
 /// The largest TTL (RFC 2181 section 8).
 const MAX_TTL: i64 = i32::MAX as i64;
@@ -415,134 +412,6 @@ impl<'d> Item<'d> {
         }
     }
 
-    //--- Texts with a form
-
-    /// Reads a text by a function; `form` says what it should have been.
-    pub(super) fn parsed<T>(
-        self,
-        code: Code,
-        form: &str,
-        report: &mut Report,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<T> {
-        let text = self.string(report)?;
-        let value = parse(text);
-        if value.is_none() {
-            let article = if form.starts_with(['A', 'E', 'I', 'a', 'e', 'i']) { "an" } else { "a" };
-            let (kind, _) = form.split_once(" such as").unwrap_or((form, ""));
-            self.add(
-                code,
-                format!("\"{text}\" is not {article} {kind}"),
-                format!("write {article} {form}"),
-                report,
-            );
-        }
-        value
-    }
-
-    /// Reads one of some words.
-    pub(super) fn choice<T: Copy>(self, words: &[(&str, T)], report: &mut Report) -> Option<T> {
-        let text = self.string(report)?;
-        let found = words.iter().find(|(word, _)| *word == text);
-        if found.is_none() {
-            let list = quoted(words.iter().map(|(word, _)| word));
-            let help = suggest(text, words.iter().map(|(word, _)| *word), "write one of those");
-            let message = format!("\"{text}\" is none of {list}");
-            self.add(Code::BadValue, message, help, report);
-        }
-        found.map(|(_, value)| *value)
-    }
-
-    /// Reads a duration: digits and one of the units s, m, h, d.
-    pub(super) fn duration(
-        self,
-        range: RangeInclusive<Duration>,
-        report: &mut Report,
-    ) -> Option<Duration> {
-        if let DeValue::Integer(value) = self.value {
-            self.add(
-                Code::WrongType,
-                format!("expected a duration, found the integer {value}"),
-                format!("write a text with a unit (s, m, h or d): `\"{value}s\"`"),
-                report,
-            );
-            return None;
-        }
-        let form = "duration such as \"15s\", \"5m\", \"12h\" or \"30d\"";
-        let value = self.parsed(Code::BadValue, form, report, parse_duration)?;
-        if !range.contains(&value) {
-            let (low, high) = (show_duration(*range.start()), show_duration(*range.end()));
-            self.add(
-                Code::OutOfRange,
-                format!("{} is not within {low} to {high}", show_duration(value)),
-                format!("write a duration from \"{low}\" to \"{high}\""),
-                report,
-            );
-            return None;
-        }
-        Some(value)
-    }
-
-    /// Reads an address and port to listen on; port 0 takes any free one.
-    pub(super) fn socket(self, report: &mut Report) -> Option<SocketAddr> {
-        let text = self.string(report)?;
-        if let Ok(address) = text.parse() {
-            return Some(address);
-        }
-        let help = match text.parse() {
-            Ok(IpAddr::V4(_)) => format!("add the port: \"{text}:53\""),
-            Ok(IpAddr::V6(_)) => format!("add brackets and the port: \"[{text}]:53\""),
-            Err(_) => "write them as in \"192.0.2.53:53\" or \"[2001:db8::53]:53\"".to_owned(),
-        };
-        self.add(
-            Code::BadValue,
-            format!("\"{text}\" is not an IP address with a port"),
-            help,
-            report,
-        );
-        None
-    }
-
-    /// Reads an IP address.
-    pub(super) fn address(self, report: &mut Report) -> Option<IpAddr> {
-        let form = "IP address such as \"192.0.2.53\" or \"2001:db8::53\"";
-        self.parsed(Code::BadValue, form, report, |text| text.parse().ok())
-    }
-
-    /// Reads a path, relative to the folder of the file it is written in.
-    pub(super) fn path(self, report: &mut Report) -> Option<PathBuf> {
-        let text = self.string(report)?;
-        if text.is_empty() {
-            let help = "write a path, relative to the folder of this file";
-            self.add(Code::BadValue, "an empty path", help, report);
-            return None;
-        }
-        Some(self.text.folder().join(text))
-    }
-
-    /// Reads a domain name, relative to `origin` unless it ends in a dot.
-    pub(super) fn name(self, origin: &Name, report: &mut Report) -> Option<Name> {
-        let text = self.string(report)?;
-        parse_name(Located::new(text, self.span), origin, report)
-    }
-
-    /// Reads the name of a host, where an address is a frequent mistake.
-    ///
-    /// `example` is the name that the help gives the address.
-    pub(super) fn host(self, origin: &Name, example: &str, report: &mut Report) -> Option<Name> {
-        let text = self.string(report)?;
-        let Some(address) = find_address(text) else { return self.name(origin, report) };
-        self.add(
-            Code::TargetIsAddress,
-            format!("the IP address {address} stands where a host name belongs"),
-            format!(
-                "name it below [hosts], as in `{example} = [\"{address}\"]`, and write \"{example}\""
-            ),
-            report,
-        );
-        None
-    }
-
     //--- Wrong types
 
     /// Reports that this is no endpoint.
@@ -643,60 +512,6 @@ impl fmt::Display for Kind {
 
 //------------ Helpers -------------------------------------------------------
 
-/// Reads a domain name, relative to `origin` unless it ends in a dot.
-pub(super) fn parse_name(text: Located<&str>, origin: &Name, report: &mut Report) -> Option<Name> {
-    let err = match Name::parse(text.value, origin) {
-        Ok(name) => return Some(name),
-        Err(err) => err,
-    };
-    let (code, message, help) = match err {
-        NameError::LabelTooLong => (
-            Code::LabelTooLong,
-            "the name has a label of more than 63 octets".to_owned(),
-            "shorten it: 63 octets fit between two dots",
-        ),
-        NameError::NameTooLong => (
-            Code::NameTooLong,
-            "the name has more than 255 octets".to_owned(),
-            "shorten it; a name without final dot has the zone's name added",
-        ),
-        NameError::BadEscape | NameError::EmptyLabel | NameError::Malformed => (
-            Code::BadName,
-            format!("the name has {err}"),
-            "write a name such as \"sbc1.us-east\", or \"sbc1.example.net.\"",
-        ),
-    };
-    report.add(Finding::new(code, text.span, message, help));
-    None
-}
-
-/// Reads a single label of letters, digits and hyphens, into lower case.
-///
-/// `what` says what it names.
-pub(super) fn parse_label(key: Located<&str>, what: &str, report: &mut Report) -> Option<String> {
-    let text = key.value;
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let finding = if text.len() > Name::MAX_LABEL {
-        Finding::new(
-            Code::LabelTooLong,
-            key.span,
-            format!("the name of a {what} has {} octets", text.len()),
-            "shorten it: it is a DNS label, where 63 fit",
-        )
-    } else if text.is_empty() || !text.chars().all(is_plain) {
-        Finding::new(
-            Code::BadName,
-            key.span,
-            format!("\"{text}\" cannot be the name of a {what}"),
-            "write one DNS label of letters, digits and hyphens, such as `us-east`",
-        )
-    } else {
-        return Some(text.to_ascii_lowercase());
-    };
-    report.add(finding);
-    None
-}
-
 /// Reports entries of a list that are equal to an earlier one.
 pub(super) fn add_duplicates<T, K: PartialEq + ?Sized>(
     values: &[Located<T>],
@@ -719,57 +534,95 @@ pub(super) fn add_duplicates<T, K: PartialEq + ?Sized>(
     }
 }
 
-/// Writes words as "`a`, `b`".
-pub(super) fn quoted(words: impl IntoIterator<Item = impl fmt::Display>) -> String {
-    let words: Vec<_> = words.into_iter().map(|word| format!("`{word}`")).collect();
-    words.join(", ")
-}
+//============ Tests =========================================================
 
-/// Returns the help for a word that is none of those declared.
-pub(super) fn suggest_declared<'a>(
-    word: &str,
-    declared: impl IntoIterator<Item = &'a str> + Clone,
-    declare: &str,
-) -> String {
-    match nearest(word, declared.clone()) {
-        Some(candidate) => format!("did you mean `{candidate}`?"),
-        None => {
-            let mut declared = declared.into_iter().peekable();
-            match declared.peek() {
-                Some(_) => format!("{declare}; declared are {}", quoted(declared)),
-                None => declare.to_owned(),
-            }
-        }
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::diag::Sources;
+
+    fn read<T>(
+        text: &str,
+        read: impl FnOnce(&mut Fields<'_>, &mut Report) -> T,
+    ) -> (T, Vec<(Code, String, String)>) {
+        let mut sources = Sources::default();
+        let file = sources.add(Path::new("a.toml"), text);
+        let mut report = Report::default();
+        let value = Text::of(&sources, file)
+            .parse(&mut report, |mut root, report| {
+                let value = read(&mut root, report);
+                root.finish(report);
+                value
+            })
+            .value;
+        let findings = report.findings().into_iter();
+        (value, findings.map(|f| (f.code, f.message.clone(), f.help.clone())).collect())
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest_known_one() {
+        let (_, findings) = read("lisen = 1\nport = 2", |root, report| {
+            root.optional("listen", report, |item, report| item.integer::<u8>(0..=9, report))
+        });
+        assert_eq!(findings[0].2, "did you mean `listen`?");
+        assert_eq!(findings[1].2, "remove it; known here: `listen`");
+    }
+
+    #[test]
+    fn reading_goes_on_after_an_error() {
+        let (values, findings) = read("a = 'x'\nb = 2", |root, report| {
+            let mut read =
+                |key| root.or(key, 7, report, |item, report| item.integer::<u8>(0..=9, report));
+            (read("a"), read("b"), read("c"))
+        });
+        assert_eq!(values, (7, 2, 7));
+        assert_eq!(findings.len(), 1);
+    }
+
+    #[test]
+    fn a_list_keeps_what_can_be_read_in_its_order() {
+        let (values, findings) = read("a = [3, 'x', 1, 300]", |root, report| {
+            root.optional("a", report, |item, report| {
+                item.list(report, |item, report| item.integer::<u8>(0..=255, report))
+            })
+        });
+        let values: Vec<_> = values.unwrap().iter().map(|value| value.value).collect();
+        assert_eq!(values, [3, 1]);
+        assert_eq!(findings.len(), 2);
+    }
+
+    #[test]
+    fn integers_of_any_spelling_are_read_and_never_wrap() {
+        let (values, findings) =
+            read("a = [0x10, 1_0, -1, 256, 9223372036854775808]", |root, report| {
+                root.optional("a", report, |item, report| {
+                    item.list(report, |item, report| item.integer::<u8>(0..=1000, report))
+                })
+            });
+        let values: Vec<_> = values.unwrap().iter().map(|value| value.value).collect();
+        assert_eq!(values, [16, 10]);
+        assert!(findings.iter().all(|(code, ..)| *code == Code::OutOfRange));
+        assert_eq!(findings.len(), 3);
+    }
+
+    #[test]
+    fn entries_come_in_the_order_of_the_file() {
+        let (keys, _) = read("b = 1\na = 2\nc = 3", |root, _| {
+            root.take_rest().iter().map(|(key, _)| key.value.to_owned()).collect::<Vec<_>>()
+        });
+        assert_eq!(keys, ["b", "a", "c"]);
+    }
+
+    #[test]
+    fn headers_are_found_below_tables_without_one() {
+        let (headers, _) = read("[a.b.c]\nx = 1\n[a.d]\n", |root, _| {
+            let (key, item) = root.take("a").unwrap();
+            assert!(item.is_implied_by(key));
+            let headers = item.headers(&["a"]).into_iter();
+            headers.map(|(path, _)| path.join(".")).collect::<Vec<_>>()
+        });
+        assert_eq!(headers, ["a.b.c", "a.d"]);
     }
 }
-
-/// Finds an address in a text that should be a host name.
-fn find_address(text: &str) -> Option<IpAddr> {
-    let bare = text.trim_end_matches('.').trim_matches(['[', ']']);
-    let bare_of_port = || text.parse::<SocketAddr>().ok().map(|socket| socket.ip());
-    // Four numbers with dots never are a host name, not even "1.2.3.999",
-    // but only what parses can be shown as an address.
-    bare.parse::<Ipv4Addr>().map(IpAddr::V4).or_else(|_| bare.parse()).ok().or_else(bare_of_port)
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let unit = text.chars().next_back()?;
-    let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
-    let digits = &text[..text.len() - unit.len_utf8()];
-    if !digits.bytes().all(|octet| octet.is_ascii_digit()) {
-        return None;
-    }
-    let count: u64 = digits.parse().ok()?;
-    count.checked_mul(*seconds).map(Duration::from_secs)
-}
-
-/// Writes a duration in the largest unit that divides it.
-fn show_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let divides = |(_, unit): &&(char, u64)| seconds > 0 && seconds.is_multiple_of(*unit);
-    let (name, unit) = UNITS.iter().rfind(divides).unwrap_or(&UNITS[0]);
-    format!("{}{name}", seconds / unit)
-}
-
-/// The units of durations, in seconds, the smallest first.
-const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86400)];

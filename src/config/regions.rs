@@ -5,8 +5,10 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
-use super::reader::{Entry, Fields, Item, parse_label, suggest_declared};
+use super::reader::{Entry, Fields, Item};
 use super::text::Text;
+use super::values::parse_label;
+use super::words::suggest_declared;
 use crate::diag::{Code, Finding, Located, Report, Sources};
 use crate::geo::{
     CloudList, CloudRegion, Continent, Coordinates, Country, Region, RegionId, RegionTable,
@@ -27,7 +29,7 @@ pub fn read_regions(
     text.parse(report, table).whole()?
 }
 
-fn table(mut root: Fields<'_>, report: &mut Report) -> Option<RegionTable> {
+pub(super) fn table(mut root: Fields<'_>, report: &mut Report) -> Option<RegionTable> {
     let default = root.required("default", "default = \"us-east\"", report, |item, report| {
         Some(Located::new(item.string(report)?, item.span()))
     });
@@ -239,4 +241,68 @@ fn cloud(item: Item<'_>, report: &mut Report) -> Option<CloudRegion> {
         }
         Some(CloudRegion { list: list.to_ascii_lowercase(), region: region.to_owned() })
     })
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Option<RegionTable>, Report) {
+        let mut sources = Sources::default();
+        let file = sources.add(Path::new("/etc/regions.toml"), text);
+        let mut report = Report::default();
+        let table = Text::of(&sources, file).parse(&mut report, table).whole().flatten();
+        (table, report)
+    }
+
+    #[test]
+    fn every_rule_is_read_and_regions_are_sorted() {
+        let (table, report) = read(
+            r#"
+            default = "US-West"
+            [clouds]
+            aws = "aws-ip-ranges.json"
+            [regions.us-west]
+            [regions.US-East]
+            location = [39.04, -77]
+            networks = ["198.51.100.0/24", "2001:db8:1::/48"]
+            clouds = ["aws:us-east-1"]
+            asns = [64500, 4294967295]
+            subdivisions = ["US-VA"]
+            countries = ["CA"]
+            continents = ["NA"]
+            "#,
+        );
+        assert!(!report.has_errors());
+        let table = table.unwrap();
+        assert_eq!(table.default, table.find("us-west").unwrap());
+        assert_eq!(table.clouds[0].path.value, Path::new("/etc/aws-ip-ranges.json"));
+        let region = &table.regions[0];
+        assert_eq!(region.name, "us-east");
+        assert_eq!(region.location, Some(Coordinates { latitude: 39.04, longitude: -77.0 }));
+        assert_eq!(region.networks[1].value.to_string(), "2001:db8:1::/48");
+        assert_eq!(region.clouds[0].value.region, "us-east-1");
+        assert_eq!(region.asns[1].value, u32::MAX);
+        assert_eq!(region.subdivisions[0].value.to_string(), "US-VA");
+        assert_eq!(region.countries[0].value.to_string(), "CA");
+        assert_eq!(region.continents[0].value, Continent::NorthAmerica);
+    }
+
+    #[test]
+    fn a_wrong_rule_does_not_take_its_region_away() {
+        let (table, report) =
+            read("default = 'a'\n[regions.a]\ncountries = ['Canada', 'CA']\nasns = [0]");
+        assert_eq!(report.findings().len(), 2);
+        let table = table.unwrap();
+        assert_eq!((table.regions[0].countries.len(), table.regions[0].asns.len()), (1, 0));
+    }
+
+    #[test]
+    fn regions_can_be_written_with_dotted_keys() {
+        let (table, report) = read("default = 'a'\nregions.a.countries = ['CA']");
+        assert!(!report.has_errors());
+        assert_eq!(table.unwrap().regions[0].countries.len(), 1);
+    }
 }

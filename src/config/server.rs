@@ -103,3 +103,98 @@ fn admin(mut fields: Fields<'_>, state: &Path, report: &mut Report) -> Admin {
 fn days(count: u64) -> Duration {
     Duration::from_secs(count * 24 * 3600)
 }
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Config, usize) {
+        let mut sources = Sources::default();
+        let file = sources.add(Path::new("/etc/trunkdns/trunkdns.toml"), text);
+        let text = Text::of(&sources, file);
+        let mut report = Report::default();
+        let folder = text.folder();
+        let parsed = text.parse(&mut report, |root, report| config(root, folder, report));
+        (parsed.value, report.findings().len())
+    }
+
+    #[test]
+    fn an_empty_file_is_a_configuration_of_defaults() {
+        let (config, findings) = read("");
+        assert_eq!(findings, 0);
+        let listen: Vec<_> = config.server.listen.iter().map(|at| at.value.to_string()).collect();
+        assert_eq!(listen, ["127.0.0.1:5300", "[::1]:5300"]);
+        assert_eq!(config.server.keep, days(30));
+        assert_eq!(config.server.identity, None);
+        assert_eq!(config.geoip.regions, Path::new("/etc/trunkdns/geoip/regions.toml"));
+        assert!(config.geoip.databases.is_empty() && config.geoip.client_subnet);
+        assert_eq!(config.zones, Path::new("/etc/trunkdns/zones"));
+        assert_eq!(config.handover.mode, HandoverMode::Window);
+        assert_eq!(config.handover.spread, Duration::from_secs(15));
+        assert_eq!(config.handover.longest, Duration::from_secs(300));
+        assert_eq!((config.handover.most_moved, config.handover.spread_ttl), (50, 0));
+        assert_eq!(config.admin.http, None);
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let (config, findings) = read(
+            r#"
+            [server]
+            listen = ["192.0.2.53:53"]
+            workers = 4
+            identity = "ns1"
+            state = "/var/lib/trunkdns"
+            keep = "12h"
+            production = true
+            [geoip]
+            databases = ["country.mmdb", "/srv/feed.csv"]
+            regions = "regions.toml"
+            client-subnet = false
+            [zones]
+            directory = "customers"
+            [handover]
+            mode = "immediate"
+            spread = "0s"
+            longest = "10m"
+            most-moved = 100
+            spread-ttl = 10
+            [admin]
+            http = "[::1]:8053"
+            "#,
+        );
+        assert_eq!(findings, 0);
+        assert_eq!(config.server.listen[0].value.port(), 53);
+        assert_eq!((config.server.workers, config.server.production), (4, true));
+        assert_eq!(config.server.identity.as_deref(), Some("ns1"));
+        assert_eq!(config.server.keep, Duration::from_secs(12 * 3600));
+        assert_eq!(config.geoip.databases[0].value, Path::new("/etc/trunkdns/country.mmdb"));
+        assert_eq!(config.geoip.databases[1].value, Path::new("/srv/feed.csv"));
+        assert_eq!(config.geoip.regions, Path::new("/etc/trunkdns/regions.toml"));
+        assert!(!config.geoip.client_subnet);
+        assert_eq!(config.zones, Path::new("/etc/trunkdns/customers"));
+        assert_eq!(config.handover.mode, HandoverMode::Immediate);
+        assert_eq!(config.handover.spread, Duration::ZERO);
+        assert_eq!(config.handover.longest, Duration::from_secs(600));
+        assert_eq!((config.handover.most_moved, config.handover.spread_ttl), (100, 10));
+        assert_eq!(config.admin.http.map(|at| at.port()), Some(8053));
+    }
+
+    #[test]
+    fn the_control_socket_is_in_the_state_folder_unless_said_otherwise() {
+        let (config, _) = read("server.state = '/var/lib/trunkdns'");
+        assert_eq!(config.admin.control, Path::new("/var/lib/trunkdns/control.sock"));
+        let (config, _) = read("admin.control = 'run.sock'");
+        assert_eq!(config.admin.control, Path::new("/etc/trunkdns/run.sock"));
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_leaves_the_default() {
+        let (config, findings) = read("[server]\nworkers = -1\nkeep = 3\nstate = 'here'");
+        assert_eq!(findings, 2);
+        assert_eq!((config.server.workers, config.server.keep), (0, days(30)));
+        assert_eq!(config.server.state, Path::new("/etc/trunkdns/here"));
+    }
+}

@@ -1,7 +1,9 @@
 //! `[services]` of `zone.toml`: services, their tiers, who shares what.
 
 use super::model::{Row, Service, Tier};
-use super::reader::{Entry, Fields, Item, parse_label, quoted, suggest_declared};
+use super::reader::{Entry, Fields, Item, add_duplicates};
+use super::values::parse_label;
+use super::words::{quoted, suggest_declared};
 use crate::diag::{Code, Finding, Located, Report, Span};
 use crate::geo::RegionTable;
 use crate::wire::Name;
@@ -215,6 +217,8 @@ fn read_tiers(service: &str, item: Item<'_>, report: &mut Report) -> Vec<TierDra
     for entry in entries {
         tiers.extend(read_tier(&title, entry, report));
     }
+    let names: Vec<_> = tiers.iter().map(|tier: &TierDraft| tier.name.clone()).collect();
+    add_duplicates(&names, |name| name, report);
     tiers.sort_by_key(|tier| tier.priority);
     add_equal_tiers(&tiers, report);
     tiers
@@ -255,31 +259,17 @@ fn read_tier(title: &str, entry: Entry<'_>, report: &mut Report) -> Option<TierD
     Some(tier)
 }
 
-/// Reports tiers with equal priority or name; they are sorted by priority.
+/// Reports tiers with the priority of another one; they are sorted by it.
 fn add_equal_tiers(tiers: &[TierDraft], report: &mut Report) {
-    for (at, tier) in tiers.iter().enumerate() {
-        let same_name = |other: &&TierDraft| other.name.value == tier.name.value;
-        if let Some(other) = tiers[..at].iter().find(same_name) {
-            report.add(
-                Finding::new(
-                    Code::DuplicateValue,
-                    tier.name.span,
-                    format!("the tier `{}` is declared twice", tier.name.value),
-                    "remove one of the two; letter case does not tell names apart",
-                )
-                .with_related(other.name.span, "here first"),
-            );
-        }
-        let Some(before) = at.checked_sub(1).map(|before| &tiers[before]) else { continue };
+    for pair in tiers.windows(2) {
+        let [before, tier] = pair else { continue };
         if tier.priority.is_some() && tier.priority == before.priority {
+            let (name, other) = (&tier.name.value, &before.name.value);
             report.add(
                 Finding::new(
                     Code::EqualPriority,
                     tier.name.span,
-                    format!(
-                        "tier `{}` has the priority of tier `{}`",
-                        tier.name.value, before.name.value
-                    ),
+                    format!("tier `{name}` has the priority of tier `{other}`"),
                     "give each tier its own priority; the lowest is called first",
                 )
                 .with_related(before.name.span, "the same priority"),

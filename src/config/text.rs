@@ -204,7 +204,7 @@ const SYNTAX: [(&str, &str, &str); 8] = [
     (
         "unquoted key",
         "a key that needs quotes",
-        "write `key = value`, with quotes around names with other characters than letters, digits, `-` and `_`",
+        "write `key = value`; a key with dots, blanks or a colon goes in quotes",
     ),
     ("newline", "more than one thing in a line", "begin a new line, or quote the text"),
 ];
@@ -214,7 +214,7 @@ fn unquoted(found: &str, span: Span) -> Finding {
     let number = found.strip_suffix(['s', 'm', 'h', 'd']).unwrap_or_default();
     let help = match number.parse::<u64>() {
         Ok(_) => format!(
-            "write a duration in quotes, `\"{found}\"`, and a TTL in seconds without unit, `60`"
+            "write a duration in quotes, `\"{found}\"`; a TTL is seconds without unit, `60`"
         ),
         Err(_) => format!("put it in quotes: `\"{found}\"`"),
     };
@@ -232,6 +232,11 @@ pub(super) struct Parsed<T> {
 }
 
 impl<T> Parsed<T> {
+    /// Returns what stands for a file that may be missing and is.
+    pub(super) fn without_file(value: T) -> Self {
+        Parsed { value, is_whole: true }
+    }
+
     /// Returns the value if nothing can be missing from it.
     pub(super) fn whole(self) -> Option<T> {
         self.is_whole.then_some(self.value)
@@ -280,6 +285,51 @@ fn split_records(span: Span) -> Finding {
         Code::SplitRecords,
         span,
         "the records of this [[geo]] entry have begun above, as `records.REGION = …`",
-        "go on with `records.REGION = […]` lines above, or move all of them below `[geo.records]`",
+        "go on with `records.REGION = […]` above, or move all of it below `[geo.records]`",
     )
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(text: &str) -> Vec<Code> {
+        let mut sources = Sources::default();
+        let file = sources.add(Path::new("a.toml"), text);
+        let mut report = Report::default();
+        Text::of(&sources, file).parse(&mut report, |mut root, report| {
+            root.or("ttl", 1, report, super::super::reader::Item::ttl);
+            root.finish(report);
+        });
+        report.findings().iter().map(|finding| finding.code).collect()
+    }
+
+    #[test]
+    fn a_broken_file_gets_no_findings_about_keys_that_may_have_gone_astray() {
+        assert_eq!(codes("x = 1\ny = \nttl = 0"), [Code::TomlSyntax, Code::BadTtl]);
+        assert_eq!(codes("x = 1\nttl = 0"), [Code::UnknownKey, Code::BadTtl]);
+    }
+
+    #[test]
+    fn a_line_has_one_syntax_error() {
+        assert_eq!(codes("a = 1 b = 2\n"), [Code::TomlSyntax]);
+        assert_eq!(codes("a = x\nb = y\n"), [Code::TomlSyntax, Code::TomlSyntax]);
+    }
+
+    #[test]
+    fn a_file_that_may_be_missing_is_no_finding_and_others_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sources = Sources::default();
+        let mut report = Report::default();
+        let missing = folder.path().join("missing.toml");
+        assert!(Text::try_read(&mut sources, &missing, &mut report).is_some_and(|t| t.is_none()));
+        assert!(report.findings().is_empty());
+        let binary = folder.path().join("binary.toml");
+        std::fs::write(&binary, [0xff]).unwrap();
+        assert!(Text::try_read(&mut sources, &binary, &mut report).is_none());
+        assert!(Text::read(&mut sources, &missing, &mut report).is_none());
+        assert_eq!(report.findings().len(), 2);
+    }
 }

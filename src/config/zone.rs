@@ -1,13 +1,15 @@
 //! Zone folders: `zone.toml` and what stands beside it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::model::{Host, NameServers, Record, Service, Soa, ZoneTables};
 use super::priorities::read_priorities;
-use super::reader::{Entry, Fields, Item, parse_name, quoted};
+use super::reader::{Entry, Fields, Item};
 use super::services::{Draft, check_regions, check_sharing, draft_services, suggest_service};
 use super::steered::steered;
-use super::text::{Parsed, Text, unreadable};
+use super::text::{Parsed, Text};
+use super::values::parse_name;
+use super::words::quoted;
 use crate::diag::{Code, Finding, Located, Place, Report, Sources, Span};
 use crate::geo::RegionTable;
 use crate::wire::Name;
@@ -20,136 +22,50 @@ const DEFAULT_TTL: u32 = 300;
 const NAPTR_SERVICES: [&str; 7] =
     ["_sips._tcp", "_sip._tcp", "_sip._udp", "_sips._sctp", "_sip._sctp", "_sips._ws", "_sip._ws"];
 
-//----------- ZoneFolder -----------------------------------------------------
-
-/// What was read of one folder, with its own report: the mistakes of one zone
-/// hold back that zone alone.
-#[derive(Clone, Debug)]
-pub struct ZoneFolder {
-    /// The folder.
-    pub folder: PathBuf,
-
-    /// Its tables, as far as they could be read.
-    pub tables: Option<ZoneTables>,
-
-    /// What was found in its files.
-    pub report: Report,
-}
-
-/// Reads every zone folder below a directory, sorted by name.
-///
-/// Names that begin with a dot and what is no folder are passed over; links
-/// to folders are followed. Only a directory that cannot be listed is
-/// reported to `report`, and gives nothing: that is not the same as an empty
-/// one, which is no finding.
-pub fn read_zones_directory(
-    sources: &mut Sources,
-    directory: &Path,
-    regions: &RegionTable,
-    report: &mut Report,
-) -> Option<Vec<ZoneFolder>> {
-    let folders = match list_folders(directory) {
-        Ok(folders) => folders,
-        Err(err) => {
-            report.add(unreadable(directory, &err));
-            return None;
-        }
-    };
-    let read = |folder: PathBuf| {
-        let mut report = Report::default();
-        let tables = read_zone(sources, &folder, regions, &mut report);
-        ZoneFolder { folder, tables, report }
-    };
-    let mut zones: Vec<_> = folders.into_iter().map(read).collect();
-    add_duplicate_zones(&mut zones);
-    Some(zones)
-}
-
-fn list_folders(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut folders = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let is_hidden =
-            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !is_hidden && path.is_dir() {
-            folders.push(path);
-        }
-    }
-    folders.sort();
-    Ok(folders)
-}
-
-/// Reports folders that hold the same zone, to each of them: which one is
-/// meant cannot be told, so that both are held back.
-fn add_duplicate_zones(zones: &mut [ZoneFolder]) {
-    let folders: Vec<(PathBuf, Option<Name>)> = zones
-        .iter()
-        .map(|zone| (zone.folder.clone(), zone.tables.as_ref().map(|t| t.origin.clone())))
-        .collect();
-    for (at, zone) in zones.iter_mut().enumerate() {
-        let Some(origin) = zone.tables.as_ref().map(|tables| &tables.origin) else { continue };
-        let mut others = folders.iter().enumerate();
-        let twin = others.find(|(other, (_, name))| *other != at && name.as_ref() == Some(origin));
-        if let Some((_, (folder, _))) = twin {
-            zone.report.add(Finding::new(
-                Code::DuplicateZone,
-                zone.folder.clone(),
-                format!("the zone {origin} is also in {}", folder.display()),
-                "remove one of the folders, or correct the `origin` in its zone.toml",
-            ));
-        }
-    }
-}
-
-//------------ One folder ----------------------------------------------------
-
 /// Reads a zone folder.
 ///
 /// Where there are findings, the result is what could be read; there is none
-/// where the zone's name is unknown or a file is missing or not TOML.
+/// where the zone's name is unknown, `zone.toml` cannot be read, or a file is
+/// not TOML.
 pub fn read_zone(
     sources: &mut Sources,
     folder: &Path,
     regions: &RegionTable,
     report: &mut Report,
 ) -> Option<ZoneTables> {
-    let text = Text::try_read(sources, &folder.join("zone.toml"), report)?;
     let master = folder.join("records.zone");
     let has_master = master.exists();
+    let text = Text::try_read(sources, &folder.join("zone.toml"), report)?;
     let zone = match &text {
         Some(text) => text.parse(report, |root, report| zone(root, folder, regions, report)),
-        None if has_master => {
-            Parsed { value: Zone::of(folder_origin(folder, report)), is_whole: true }
-        }
+        None if has_master => Parsed::without_file(Zone::of(folder_origin(folder, report))),
         None => {
-            report.add(Finding::new(
-                Code::EmptyZone,
-                folder.to_owned(),
-                "the folder holds neither zone.toml nor records.zone",
-                "add one of them, or give the folder a name that begins with a dot to keep it out",
-            ));
+            report.add(empty_folder(folder));
             return None;
         }
     };
-    let Parsed { value: mut zone, mut is_whole } = zone;
-    let mut effective = None;
-    if let Some(text) = read_priorities_text(sources, folder, &zone, report) {
-        let trusted = is_whole && zone.has_all_services;
-        let read = |root: Fields<'_>, report: &mut Report| {
-            read_priorities(root, &mut zone, regions, trusted, report)
-        };
-        let priorities = text.parse(report, read);
-        is_whole &= priorities.is_whole;
-        effective = priorities.value;
-    }
-    let records = match (&zone.origin, has_master) {
-        (Some(origin), true) => read_records(sources, &master, origin, report),
+    let (mut zone, zone_is_whole) = (zone.value, zone.is_whole);
+    let rows = match read_priorities_text(sources, folder, &zone, report) {
+        Some(text) => text.parse(report, |root, report| {
+            read_priorities(root, &mut zone, regions, zone_is_whole, report)
+        }),
+        None => Parsed::without_file(None),
+    };
+    let records = match &zone.origin {
+        Some(origin) if has_master => read_records(sources, &master, origin, report),
         _ => Vec::new(),
     };
-    if !is_whole {
-        return None;
-    }
+    let effective = rows.whole().filter(|_| zone_is_whole)?;
     Some(ZoneTables { effective, records, ..zone.into_tables(folder)? })
+}
+
+fn empty_folder(folder: &Path) -> Finding {
+    Finding::new(
+        Code::EmptyZone,
+        folder.to_owned(),
+        "the folder holds neither zone.toml nor records.zone",
+        "add one of them, or give the folder a name that begins with a dot to keep it out",
+    )
 }
 
 /// Reads the master file beside the tables.
@@ -196,7 +112,7 @@ pub(super) struct Zone {
     pub(super) services: Vec<Draft>,
 
     /// Whether there is no service whose declaration could not be read.
-    has_all_services: bool,
+    pub(super) has_all_services: bool,
 
     soa: Option<Soa>,
     ns: Option<NameServers>,
@@ -477,4 +393,197 @@ fn naptr_service(item: Item<'_>, services: &[Draft], report: &mut Report) -> Opt
         return None;
     }
     Some(at)
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::RowKey;
+    use crate::config::read_regions;
+    use crate::wire::Rtype;
+
+    const ZONE: &str = r#"
+        [soa]
+        primary = "ns1"
+        contact = "hostmaster.example.net."
+        minimum = 20
+        serial = 7
+        [ns]
+        hosts = ["ns1", "ns2.example.net."]
+        [hosts]
+        ns1 = ["192.0.2.53", "2001:db8::53"]
+        "sbc1.us-east" = { addresses = ["198.51.100.11"], ttl = 60 }
+        sbc2.addresses = ["198.51.100.12"]
+        [services."_sip._tcp"]
+        port = 5060
+        ttl = 60
+        [services."_sip._tcp".tiers]
+        secondary = { priority = 20, ttl = 45 }
+        Primary = { priority = 10 }
+        [services."_sips._tcp"]
+        port = 5061
+        ttl = 50
+        priorities = "_sip._tcp"
+        [naptr]
+        order = ["_sips._tcp", "_SIP._tcp"]
+        ttl = 120
+        [compat]
+        srv-owner-as-host = true
+        [[geo]]
+        name = "@"
+        type = "AAAA"
+        ttl = 90
+        records.b = ["2001:db8::1", "2001:db8::2"]
+        records.default = ["2001:db8::3"]
+    "#;
+
+    const ROWS: &str = r#"
+        effective = 2026-12-01T02:00:00Z
+        ["_sip._tcp".B]
+        primary = ["sbc1.us-east"]
+        secondary = [{ target = "sbc2", weight = 60 }, { target = "sbc2", port = 5070 }]
+        ["_sip._tcp".default]
+        primary = ["sbc2"]
+    "#;
+
+    /// Reads a zone folder that holds these files.
+    fn read(files: &[(&str, &str)]) -> (Option<ZoneTables>, Report, Sources) {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("Example.com");
+        std::fs::create_dir(&folder).unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+        let table = root.path().join("regions.toml");
+        std::fs::write(&table, "default = 'a'\n[regions.a]\n[regions.b]\n").unwrap();
+        let mut sources = Sources::default();
+        let mut report = Report::default();
+        let regions = read_regions(&mut sources, &table, &mut report).unwrap();
+        let tables = read_zone(&mut sources, &folder, &regions, &mut report);
+        (tables, report, sources)
+    }
+
+    fn read_whole(files: &[(&str, &str)]) -> ZoneTables {
+        let (tables, report, sources) = read(files);
+        assert!(report.findings().is_empty(), "{}", report.render(&sources, false));
+        tables.unwrap()
+    }
+
+    #[test]
+    fn the_tables_of_a_zone_are_read() {
+        let zone = read_whole(&[("zone.toml", ZONE), ("priorities.toml", ROWS)]);
+        assert_eq!(zone.origin.to_string(), "Example.com.");
+        let soa = zone.soa.unwrap();
+        assert_eq!(soa.primary.to_string(), "ns1.Example.com.");
+        assert_eq!(soa.contact.to_string(), "hostmaster.example.net.");
+        assert_eq!((soa.ttl, soa.refresh, soa.retry), (3600, 3600, 600));
+        assert_eq!((soa.expire, soa.minimum, soa.serial), (1_209_600, 20, Some(7)));
+        let ns = zone.ns.unwrap();
+        assert_eq!(ns.hosts[1].value.to_string(), "ns2.example.net.");
+        assert_eq!(ns.ttl, 3600);
+        let hosts: Vec<_> = zone
+            .hosts
+            .iter()
+            .map(|h| (h.name.value.to_string(), h.addresses.len(), h.ttl))
+            .collect();
+        let expected = [("ns1", 2, 300), ("sbc1.us-east", 1, 60), ("sbc2", 1, 300)];
+        let expected =
+            expected.map(|(name, count, ttl)| (format!("{name}.Example.com."), count, ttl));
+        assert_eq!(hosts, expected);
+        let order: Vec<_> = zone.naptr.iter().map(|at| at.value).collect();
+        assert_eq!((order, zone.naptr_ttl), (vec![1, 0], 120));
+        assert!(zone.srv_owner_as_host);
+        assert_eq!(zone.effective.map(|at| at.value), Some(1_796_090_400));
+    }
+
+    #[test]
+    fn a_service_has_its_tiers_by_priority_and_its_rows_as_written() {
+        let zone = read_whole(&[("zone.toml", ZONE), ("priorities.toml", ROWS)]);
+        let sip = &zone.services[0];
+        let tiers = |service: &Service| -> Vec<_> {
+            let tiers = service.tiers.iter();
+            tiers.map(|t| (t.name.value.clone(), t.priority, t.ttl)).collect()
+        };
+        let tier = |name: &str, priority, ttl| (name.to_owned(), priority, ttl);
+        assert_eq!(tiers(sip), [tier("primary", 10, 60), tier("secondary", 20, 45)]);
+        let keys: Vec<_> = sip.rows.iter().map(|row| row.key.value).collect();
+        assert_eq!(keys, [RowKey::Region(crate::geo::RegionId(1)), RowKey::Default]);
+        let ends: Vec<_> =
+            sip.rows[0].cells[1].endpoints.iter().map(|e| (e.weight, e.port)).collect();
+        assert_eq!(ends, [(60, None), (100, Some(5070))]);
+        assert_eq!((sip.table, zone.services[1].table), (0, 0));
+        assert!(zone.services[1].rows.is_empty());
+        let shared = [tier("primary", 10, 50), tier("secondary", 20, 45)];
+        assert_eq!(tiers(&zone.services[1]), shared);
+    }
+
+    #[test]
+    fn steered_records_are_read_into_wire_format() {
+        let zone = read_whole(&[("zone.toml", ZONE), ("priorities.toml", ROWS)]);
+        let geo = &zone.geo[0];
+        assert_eq!((&geo.owner.value, geo.rtype, geo.ttl), (&zone.origin, Rtype::AAAA, 90));
+        assert_eq!(geo.variants[0].rdatas.len(), 2);
+        assert_eq!(geo.variants[1].key.value, RowKey::Default);
+        assert_eq!(geo.variants[1].rdatas[0].value.len(), 16);
+    }
+
+    #[test]
+    fn a_folder_with_a_master_file_alone_is_a_zone() {
+        let zone = read_whole(&[("records.zone", "")]);
+        assert_eq!(zone.origin.to_string(), "Example.com.");
+        assert!(zone.soa.is_none() && zone.services.is_empty());
+    }
+
+    #[test]
+    fn an_origin_in_the_file_counts_more_than_the_folder() {
+        let zone = read_whole(&[("zone.toml", "origin = 'carrier.example'")]);
+        assert_eq!(zone.origin.to_string(), "carrier.example.");
+    }
+
+    #[test]
+    fn a_broken_zone_file_does_not_hide_what_is_wrong_with_the_rows() {
+        let rows = "['_sip._tcp'.default]\nprimary = ['192.0.2.1']";
+        let (tables, report, _) = read(&[("zone.toml", "[soa\n"), ("priorities.toml", rows)]);
+        assert!(tables.is_none());
+        let codes: Vec<_> = report.findings().iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, [Code::TomlSyntax]);
+        let zone = ZONE.replace("ttl = 120", "ttl = 120s");
+        let (_, report, _) = read(&[("zone.toml", &zone), ("priorities.toml", rows)]);
+        let codes: Vec<_> = report.findings().iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, [Code::TomlSyntax, Code::TargetIsAddress]);
+    }
+
+    #[test]
+    fn no_file_with_an_octet_lost_or_cut_short_makes_the_readers_panic() {
+        let table = "default = 'a'\n[regions.a]\nlocation = [1, 2]\nnetworks = ['192.0.2.0/24']\n";
+        for (text, rows) in [(ZONE, ROWS), (ROWS, ZONE), (table, table)] {
+            for at in 0..text.len() {
+                mangle(&format!("{}{}", &text[..at], &text[at + 1..]), rows);
+                mangle(&text[..at], &format!("{}ü'{}", &text[..at], &text[at..]));
+            }
+        }
+    }
+
+    /// Reads texts as every kind of file, and renders what is found.
+    fn mangle(zone_text: &str, rows: &str) {
+        let mut sources = Sources::default();
+        let mut report = Report::default();
+        let regions = "default = 'a'\n[regions.a]\n[regions.b]\n";
+        let regions = sources.add(Path::new("regions.toml"), regions);
+        let read =
+            |root: Fields<'_>, report: &mut Report| crate::config::regions::table(root, report);
+        let regions = Text::of(&sources, regions).parse(&mut report, read).value.unwrap();
+        let file = sources.add(Path::new("zone.toml"), zone_text);
+        Text::of(&sources, file).parse(&mut report, read);
+        let mut read = Text::of(&sources, file)
+            .parse(&mut report, |root, report| zone(root, Path::new("x"), &regions, report))
+            .value;
+        let file = sources.add(Path::new("priorities.toml"), rows);
+        Text::of(&sources, file).parse(&mut report, |root, report| {
+            read_priorities(root, &mut read, &regions, true, report)
+        });
+        report.render(&sources, false);
+    }
 }

@@ -71,7 +71,7 @@ codes! {
     DuplicateValue      Error   "duplicate-value"       "A list names the same thing twice."
     UnquotedName        Error   "unquoted-name"         "A name with dots lacks its quotes, so that TOML nests it."
     MisplacedKey        Error   "misplaced-key"         "A key stands below a header that makes it something else."
-    SplitRecords        Error   "split-records"         "The records of a [[geo]] entry are written in two ways."
+    SplitRecords        Error   "split-records"         "The records of a `[[geo]]` entry are written in two ways."
 
     // Region table, clouds, databases.
     UnknownRegion       Error   "unknown-region"        "A region is not declared in the region table."

@@ -184,8 +184,11 @@ impl Finding {
         });
         // The title is the line above; the renderer is given an empty group
         // title only because it wants one.
-        let group = Level::ERROR.no_name().primary_title("").elements(snippets);
-        let group = group.element(Level::HELP.message(self.help.as_str()));
+        let group = Level::ERROR
+            .no_name()
+            .primary_title("")
+            .elements(snippets)
+            .element(Level::HELP.message(self.help.as_str()));
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let text = renderer.render(&[group]);
         let body: Vec<_> = text.lines().skip(1).collect();
@@ -257,8 +260,8 @@ fn locator(span: Span, sources: &Sources) -> String {
 
 /// Cuts a span to its first line: a whole table in red helps nobody.
 fn clamp(span: Span, text: &str) -> std::ops::Range<usize> {
-    let start = (span.start as usize).min(text.len());
-    let end = (span.end as usize).clamp(start, text.len());
+    let start = text.floor_char_boundary(span.start as usize);
+    let end = text.ceil_char_boundary(span.end as usize).max(start);
     let line_end = text[start..].find(['\r', '\n']).map_or(text.len(), |at| start + at);
     start..end.min(line_end).max(start)
 }

@@ -1,4 +1,6 @@
-//! What the operator probably meant to write.
+//! Lists of words in messages, and which of them was probably meant.
+
+use std::fmt;
 
 /// Returns the candidate that a word was probably meant to be.
 ///
@@ -27,6 +29,30 @@ pub(super) fn suggest<'a>(
         Some(candidate) => format!("did you mean `{candidate}`?"),
         None => otherwise.to_owned(),
     }
+}
+
+/// Returns the help for a word that is none of those declared.
+pub(super) fn suggest_declared<'a>(
+    word: &str,
+    declared: impl IntoIterator<Item = &'a str> + Clone,
+    declare: &str,
+) -> String {
+    match nearest(word, declared.clone()) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
+        None => {
+            let mut declared = declared.into_iter().peekable();
+            match declared.peek() {
+                Some(_) => format!("{declare}; declared are {}", quoted(declared)),
+                None => declare.to_owned(),
+            }
+        }
+    }
+}
+
+/// Writes words as "`a`, `b`".
+pub(super) fn quoted(words: impl IntoIterator<Item = impl fmt::Display>) -> String {
+    let words: Vec<_> = words.into_iter().map(|word| format!("`{word}`")).collect();
+    words.join(", ")
 }
 
 /// The optimal string alignment distance.
