@@ -4,7 +4,7 @@ use toml::de::DeValue;
 use toml::value::{Datetime, Offset};
 
 use super::model::{Cell, Endpoint, Row, RowKey};
-use super::reader::{Entry, Fields, Item, add_duplicates};
+use super::reader::{Entry, Fields, Item, add_duplicates, declared_twice};
 use super::services::{Draft, add_nested_service, is_nested_service, read_port, suggest_service};
 use super::words::{nearest, quoted, suggest_declared};
 use super::zone::Zone;
@@ -47,7 +47,7 @@ pub(super) fn read_priorities(
         seen.push(Located::new(key.value.to_ascii_lowercase(), key.span));
         read_table(key, item, &mut zone.services, &origin, regions, &mut inner);
     }
-    add_duplicates(&seen, |name| name, &mut inner);
+    add_duplicates(&seen, &mut inner);
     add_services_without_table(&zone.services, &seen, &mut inner);
     if !(zone_is_whole && zone.has_all_services) {
         let refers = [Code::UnknownService, Code::UnknownTier, Code::ServiceWithoutTable];
@@ -175,7 +175,7 @@ impl Table<'_> {
             }
         }
         let tiers: Vec<_> = cells.iter().map(|cell| cell.tier.clone()).collect();
-        add_duplicates(&tiers, |name| name, self.report);
+        add_duplicates(&tiers, self.report);
         if let Some(row_key) = row_key {
             self.rows.push(Row { key: Located::new(row_key, key.span), cells });
         }
@@ -221,15 +221,8 @@ impl Table<'_> {
             return None;
         };
         if let Some(first) = self.rows.iter().find(|row| row.key.value == row_key) {
-            self.report.add(
-                Finding::new(
-                    Code::DuplicateValue,
-                    key.span,
-                    format!("`{}` has a row already", key.value),
-                    "remove one of the two; letter case does not tell names apart",
-                )
-                .with_related(first.key.span, "here first"),
-            );
+            let what = format!("the row of `{}`", key.value);
+            self.report.add(declared_twice(what, key.span, first.key.span));
             return None;
         }
         Some(row_key)
@@ -259,7 +252,7 @@ impl Table<'_> {
                 Located::new((target.value.clone(), port.unwrap_or(self.service.port)), *span)
             })
             .collect();
-        add_duplicates(&ends, |end| end, self.report);
+        add_duplicates(&ends, self.report);
         let endpoints = endpoints.into_iter().map(|endpoint| endpoint.value).collect();
         Some(Cell { tier: Located::new(name, key.span), endpoints })
     }

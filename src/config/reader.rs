@@ -6,7 +6,9 @@
 //! along, and give `None` where there is nothing to go on with. Texts that have
 //! a form of their own, such as durations and names, are read in `values`.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
 use std::ops::RangeInclusive;
 
 use toml::de::{DeTable, DeValue};
@@ -294,18 +296,18 @@ impl<'d> Item<'d> {
     }
 
     /// Reads a list in which nothing may stand twice.
-    pub(super) fn set<T: PartialEq>(
+    pub(super) fn set<T: Eq + Hash>(
         self,
         report: &mut Report,
         read: impl FnMut(Item<'d>, &mut Report) -> Option<T>,
     ) -> Option<Vec<Located<T>>> {
         let values = self.list(report, read)?;
-        add_duplicates(&values, |value| value, report);
+        add_duplicates(&values, report);
         Some(values)
     }
 
     /// Reads a set that must not be empty; `what` says of what it is.
-    pub(super) fn filled_set<T: PartialEq>(
+    pub(super) fn filled_set<T: Eq + Hash>(
         self,
         what: &str,
         report: &mut Report,
@@ -513,14 +515,10 @@ impl fmt::Display for Kind {
 //------------ Helpers -------------------------------------------------------
 
 /// Reports entries of a list that are equal to an earlier one.
-pub(super) fn add_duplicates<T, K: PartialEq + ?Sized>(
-    values: &[Located<T>],
-    key: impl Fn(&T) -> &K,
-    report: &mut Report,
-) {
-    for (at, value) in values.iter().enumerate() {
-        let first = values[..at].iter().find(|other| key(&other.value) == key(&value.value));
-        if let Some(first) = first {
+pub(super) fn add_duplicates<T: Eq + Hash>(values: &[Located<T>], report: &mut Report) {
+    let mut seen = HashMap::new();
+    for value in values {
+        if let Some(first) = seen.get(&value.value) {
             report.add(
                 Finding::new(
                     Code::DuplicateValue,
@@ -528,10 +526,23 @@ pub(super) fn add_duplicates<T, K: PartialEq + ?Sized>(
                     "the same entry a second time",
                     "remove one of the two",
                 )
-                .with_related(first.span, "here first"),
+                .with_related(*first, "here first"),
             );
+            continue;
         }
+        seen.insert(&value.value, value.span);
     }
+}
+
+/// Returns the finding for something that is declared at `first` already.
+pub(super) fn declared_twice(what: impl fmt::Display, span: Span, first: Span) -> Finding {
+    Finding::new(
+        Code::DuplicateValue,
+        span,
+        format!("{what} is declared twice"),
+        "remove one of the two; letter case does not tell names apart",
+    )
+    .with_related(first, "here first")
 }
 
 //============ Tests =========================================================

@@ -1,11 +1,12 @@
 //! `geoip/regions.toml`.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::path::Path;
 
 use ipnet::IpNet;
 
-use super::reader::{Entry, Fields, Item};
+use super::reader::{Entry, Fields, Item, declared_twice};
 use super::text::Text;
 use super::values::parse_label;
 use super::words::suggest_declared;
@@ -83,15 +84,10 @@ fn regions(mut fields: Fields<'_>, report: &mut Report) -> Vec<Region> {
     for (key, item) in fields.take_rest() {
         let Some(region) = region(key, item, report) else { continue };
         match regions.iter().find(|other| other.name == region.name) {
-            Some(first) => report.add(
-                Finding::new(
-                    Code::DuplicateValue,
-                    key.span,
-                    format!("the region `{}` is declared twice", region.name),
-                    "remove one of the two; letter case does not tell names apart",
-                )
-                .with_related(first.span, "here first"),
-            ),
+            Some(first) => {
+                let what = format!("the region `{}`", region.name);
+                report.add(declared_twice(what, key.span, first.span));
+            }
             None => regions.push(region),
         }
     }
@@ -169,7 +165,7 @@ fn region_name(key: Located<&str>, report: &mut Report) -> Option<String> {
     Some(name)
 }
 
-fn set<'d, T: PartialEq>(
+fn set<'d, T: Eq + Hash>(
     fields: &mut Fields<'d>,
     key: &'static str,
     report: &mut Report,

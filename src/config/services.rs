@@ -1,7 +1,7 @@
 //! `[services]` of `zone.toml`: services, their tiers, who shares what.
 
 use super::model::{Row, Service, Tier};
-use super::reader::{Entry, Fields, Item, add_duplicates};
+use super::reader::{Entry, Fields, Item, add_duplicates, declared_twice};
 use super::values::parse_label;
 use super::words::{quoted, suggest_declared};
 use crate::diag::{Code, Finding, Located, Report, Span};
@@ -86,15 +86,10 @@ pub(super) fn draft_services(mut fields: Fields<'_>, report: &mut Report) -> (Ve
             continue;
         };
         match drafts.iter().find(|other| other.name.value == draft.name.value) {
-            Some(first) => report.add(
-                Finding::new(
-                    Code::DuplicateValue,
-                    key.span,
-                    format!("the service `{}` is declared twice", key.value),
-                    "remove one of the two; letter case does not tell names apart",
-                )
-                .with_related(first.name.span, "here first"),
-            ),
+            Some(first) => {
+                let what = format!("the service `{}`", key.value);
+                report.add(declared_twice(what, key.span, first.name.span));
+            }
             None => {
                 draft.table = drafts.len();
                 drafts.push(draft);
@@ -218,7 +213,7 @@ fn read_tiers(service: &str, item: Item<'_>, report: &mut Report) -> Vec<TierDra
         tiers.extend(read_tier(&title, entry, report));
     }
     let names: Vec<_> = tiers.iter().map(|tier: &TierDraft| tier.name.clone()).collect();
-    add_duplicates(&names, |name| name, report);
+    add_duplicates(&names, report);
     tiers.sort_by_key(|tier| tier.priority);
     add_equal_tiers(&tiers, report);
     tiers

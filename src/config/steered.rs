@@ -104,7 +104,7 @@ fn variants(
 
 fn add_repeated(variants: &[GeoVariant], report: &mut Report) {
     let keys: Vec<_> = variants.iter().map(|variant| variant.key).collect();
-    add_duplicates(&keys, |key| key, report);
+    add_duplicates(&keys, report);
 }
 
 /// Reads the records of a variant; of which type is unknown after an error.

@@ -10,6 +10,10 @@ pub(super) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    // The longest name has 255 octets, and comparing takes time by the square.
+    if word.len() > 255 {
+        return None;
+    }
     let word = word.to_ascii_lowercase();
     candidates
         .into_iter()

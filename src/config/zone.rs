@@ -1,10 +1,11 @@
 //! Zone folders: `zone.toml` and what stands beside it.
 
+use std::collections::{HashMap, hash_map};
 use std::path::Path;
 
-use super::model::{Host, NameServers, Record, Service, Soa, ZoneTables};
+use super::model::{GeoRrset, Host, NameServers, Record, Service, Soa, ZoneTables};
 use super::priorities::read_priorities;
-use super::reader::{Entry, Fields, Item};
+use super::reader::{Entry, Fields, Item, declared_twice};
 use super::services::{Draft, check_regions, check_sharing, draft_services, suggest_service};
 use super::steered::steered;
 use super::text::{Parsed, Text};
@@ -120,7 +121,7 @@ pub(super) struct Zone {
     naptr: Vec<Located<usize>>,
     naptr_ttl: u32,
     srv_owner_as_host: bool,
-    geo: Vec<super::model::GeoRrset>,
+    geo: Vec<GeoRrset>,
 }
 
 impl Zone {
@@ -273,20 +274,20 @@ fn name_servers(mut fields: Fields<'_>, origin: &Name, report: &mut Report) -> O
 
 fn hosts(mut fields: Fields<'_>, origin: &Name, report: &mut Report) -> Vec<Host> {
     let mut hosts: Vec<Host> = Vec::new();
+    // Carriers have thousands.
+    let mut seen: HashMap<Name, Span> = HashMap::new();
     for entry in fields.take_rest() {
-        let (key, _) = entry;
         let Some(host) = host(entry, origin, report) else { continue };
-        match hosts.iter().find(|other| other.name.value == host.name.value) {
-            Some(first) => report.add(
-                Finding::new(
-                    Code::DuplicateValue,
-                    key.span,
-                    format!("the host {} is declared twice", host.name.value),
-                    "write all its addresses in one list",
-                )
-                .with_related(first.name.span, "here first"),
-            ),
-            None => hosts.push(host),
+        let Located { value: name, span } = host.name.clone();
+        match seen.entry(name) {
+            hash_map::Entry::Occupied(first) => {
+                let what = format!("the host {}", host.name.value);
+                report.add(declared_twice(what, span, *first.get()));
+            }
+            hash_map::Entry::Vacant(first) => {
+                first.insert(span);
+                hosts.push(host);
+            }
         }
     }
     hosts
