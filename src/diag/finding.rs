@@ -28,6 +28,11 @@ impl Report {
         self.findings.extend(other.findings);
     }
 
+    /// Keeps the findings for which `keep` holds.
+    pub fn retain(&mut self, keep: impl FnMut(&Finding) -> bool) {
+        self.findings.retain(keep);
+    }
+
     /// Returns the findings in the order of files and positions.
     pub fn findings(&self) -> Vec<&Finding> {
         let mut findings: Vec<_> = self.findings.iter().collect();
@@ -135,10 +140,12 @@ impl Finding {
             self.code,
             self.message
         );
-        if let Place::Span(span) = self.place {
-            out.push_str(&self.render_source(span, sources, color));
+        match self.place {
+            Place::Span(span) => out.push_str(&self.render_source(span, sources, color)),
+            Place::Path(_) => {
+                let _ = writeln!(out, "  = help: {}", self.help);
+            }
         }
-        let _ = writeln!(out, "  = help: {}", self.help);
         out
     }
 
@@ -161,9 +168,12 @@ impl Finding {
         let paths: Vec<_> =
             files.iter().map(|id| sources.path(*id).display().to_string()).collect();
         let snippets = files.iter().zip(&texts).zip(&paths).map(|((id, text), path)| {
-            let mut snippet = Snippet::source(text.as_ref()).path(path.as_str());
+            let mut snippet = Snippet::source(text.as_ref());
             if *id == span.file {
+                // Its path is in the line above already.
                 snippet = snippet.annotation(AnnotationKind::Primary.span(clamp(span, text)));
+            } else {
+                snippet = snippet.path(path.as_str());
             }
             for (related, label) in self.related.iter().filter(|(span, _)| span.file == *id) {
                 snippet = snippet.annotation(
@@ -174,7 +184,11 @@ impl Finding {
         });
         // The title is the line above; the renderer is given an empty group
         // title only because it wants one.
-        let group = Level::ERROR.no_name().primary_title("").elements(snippets);
+        let group = Level::ERROR
+            .no_name()
+            .primary_title("")
+            .elements(snippets)
+            .element(Level::HELP.message(self.help.as_str()));
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let text = renderer.render(&[group]);
         let body: Vec<_> = text.lines().skip(1).collect();
@@ -246,8 +260,8 @@ fn locator(span: Span, sources: &Sources) -> String {
 
 /// Cuts a span to its first line: a whole table in red helps nobody.
 fn clamp(span: Span, text: &str) -> std::ops::Range<usize> {
-    let start = (span.start as usize).min(text.len());
-    let end = (span.end as usize).clamp(start, text.len());
+    let start = text.floor_char_boundary(span.start as usize);
+    let end = text.ceil_char_boundary(span.end as usize).max(start);
     let line_end = text[start..].find(['\r', '\n']).map_or(text.len(), |at| start + at);
     start..end.min(line_end).max(start)
 }

@@ -1,0 +1,200 @@
+//! `trunkdns.toml`.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use super::model::{Admin, Config, Geoip, Handover, HandoverMode, Server};
+use super::reader::{Fields, Item};
+use super::text::Text;
+use crate::diag::{Located, Report, Sources};
+
+/// Reads `trunkdns.toml`.
+///
+/// Every key has a default, so that an empty file is a configuration. Where
+/// there are findings, the result is what could be read, with defaults for
+/// the rest; there is none where the file is missing or not TOML.
+pub fn read_config(sources: &mut Sources, path: &Path, report: &mut Report) -> Option<Config> {
+    let text = Text::read(sources, path, report)?;
+    let folder = text.folder();
+    text.parse(report, |root, report| config(root, folder, report)).whole()
+}
+
+fn config(mut root: Fields<'_>, folder: &Path, report: &mut Report) -> Config {
+    let server = server(root.section("server", report), folder, report);
+    let geoip = geoip(root.section("geoip", report), folder, report);
+    let mut zones = root.section("zones", report);
+    let directory = zones.or("directory", folder.join("zones"), report, Item::path);
+    zones.finish(report);
+    let handover = handover(root.section("handover", report), report);
+    let admin = admin(root.section("admin", report), &server.state, report);
+    root.finish(report);
+    Config { server, geoip, zones: directory, handover, admin }
+}
+
+fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server {
+    let here = fields.span();
+    let default_listen = [
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 5300)),
+        SocketAddr::from((Ipv6Addr::LOCALHOST, 5300)),
+    ];
+    let listen = fields.or(
+        "listen",
+        default_listen.map(|address| Located::new(address, here)).to_vec(),
+        report,
+        |item, report| item.filled_set("addresses to listen on", report, Item::socket),
+    );
+    let keep = Duration::from_secs(60)..=days(3650);
+    let server = Server {
+        listen,
+        workers: fields.or("workers", 0, report, |item, report| item.integer(0..=1024, report)),
+        identity: fields.optional("identity", report, Item::word),
+        state: fields.or("state", folder.join("state"), report, Item::path),
+        keep: fields.or("keep", days(30), report, |item, report| item.duration(keep, report)),
+        production: fields.or("production", false, report, Item::boolean),
+    };
+    fields.finish(report);
+    server
+}
+
+fn geoip(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Geoip {
+    let default_regions = folder.join("geoip/regions.toml");
+    let geoip = Geoip {
+        databases: fields
+            .or("databases", Vec::new(), report, |item, report| item.set(report, Item::path)),
+        regions: fields.or("regions", default_regions, report, Item::path),
+        client_subnet: fields.or("client-subnet", true, report, Item::boolean),
+    };
+    fields.finish(report);
+    geoip
+}
+
+fn handover(mut fields: Fields<'_>, report: &mut Report) -> Handover {
+    let modes = [("window", HandoverMode::Window), ("immediate", HandoverMode::Immediate)];
+    let spread = Duration::ZERO..=Duration::from_secs(3600);
+    let longest = Duration::from_secs(1)..=days(7);
+    let handover = Handover {
+        mode: fields
+            .or("mode", HandoverMode::Window, report, |item, report| item.choice(&modes, report)),
+        spread: fields.or("spread", Duration::from_secs(15), report, |item, report| {
+            item.duration(spread, report)
+        }),
+        longest: fields.or("longest", Duration::from_secs(300), report, |item, report| {
+            item.duration(longest, report)
+        }),
+        most_moved: fields
+            .or("most-moved", 50, report, |item, report| item.integer(0..=100, report)),
+        // Beyond half, a TTL of 60 would go out as less than 30.
+        spread_ttl: fields.or("spread-ttl", 0, report, |item, report| item.integer(0..=50, report)),
+    };
+    fields.finish(report);
+    handover
+}
+
+fn admin(mut fields: Fields<'_>, state: &Path, report: &mut Report) -> Admin {
+    let admin = Admin {
+        control: fields.or("control", state.join("control.sock"), report, Item::path),
+        http: fields.optional("http", report, Item::socket),
+    };
+    fields.finish(report);
+    admin
+}
+
+fn days(count: u64) -> Duration {
+    Duration::from_secs(count * 24 * 3600)
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Config, usize) {
+        let mut sources = Sources::default();
+        let file = sources.add(Path::new("/etc/trunkdns/trunkdns.toml"), text);
+        let text = Text::of(&sources, file);
+        let mut report = Report::default();
+        let folder = text.folder();
+        let parsed = text.parse(&mut report, |root, report| config(root, folder, report));
+        (parsed.value, report.findings().len())
+    }
+
+    #[test]
+    fn an_empty_file_is_a_configuration_of_defaults() {
+        let (config, findings) = read("");
+        assert_eq!(findings, 0);
+        let listen: Vec<_> = config.server.listen.iter().map(|at| at.value.to_string()).collect();
+        assert_eq!(listen, ["127.0.0.1:5300", "[::1]:5300"]);
+        assert_eq!(config.server.keep, days(30));
+        assert_eq!(config.server.identity, None);
+        assert_eq!(config.geoip.regions, Path::new("/etc/trunkdns/geoip/regions.toml"));
+        assert!(config.geoip.databases.is_empty() && config.geoip.client_subnet);
+        assert_eq!(config.zones, Path::new("/etc/trunkdns/zones"));
+        assert_eq!(config.handover.mode, HandoverMode::Window);
+        assert_eq!(config.handover.spread, Duration::from_secs(15));
+        assert_eq!(config.handover.longest, Duration::from_secs(300));
+        assert_eq!((config.handover.most_moved, config.handover.spread_ttl), (50, 0));
+        assert_eq!(config.admin.http, None);
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let (config, findings) = read(
+            r#"
+            [server]
+            listen = ["192.0.2.53:53"]
+            workers = 4
+            identity = "ns1"
+            state = "/var/lib/trunkdns"
+            keep = "12h"
+            production = true
+            [geoip]
+            databases = ["country.mmdb", "/srv/feed.csv"]
+            regions = "regions.toml"
+            client-subnet = false
+            [zones]
+            directory = "customers"
+            [handover]
+            mode = "immediate"
+            spread = "0s"
+            longest = "10m"
+            most-moved = 100
+            spread-ttl = 10
+            [admin]
+            http = "[::1]:8053"
+            "#,
+        );
+        assert_eq!(findings, 0);
+        assert_eq!(config.server.listen[0].value.port(), 53);
+        assert_eq!((config.server.workers, config.server.production), (4, true));
+        assert_eq!(config.server.identity.as_deref(), Some("ns1"));
+        assert_eq!(config.server.keep, Duration::from_secs(12 * 3600));
+        assert_eq!(config.geoip.databases[0].value, Path::new("/etc/trunkdns/country.mmdb"));
+        assert_eq!(config.geoip.databases[1].value, Path::new("/srv/feed.csv"));
+        assert_eq!(config.geoip.regions, Path::new("/etc/trunkdns/regions.toml"));
+        assert!(!config.geoip.client_subnet);
+        assert_eq!(config.zones, Path::new("/etc/trunkdns/customers"));
+        assert_eq!(config.handover.mode, HandoverMode::Immediate);
+        assert_eq!(config.handover.spread, Duration::ZERO);
+        assert_eq!(config.handover.longest, Duration::from_secs(600));
+        assert_eq!((config.handover.most_moved, config.handover.spread_ttl), (100, 10));
+        assert_eq!(config.admin.http.map(|at| at.port()), Some(8053));
+    }
+
+    #[test]
+    fn the_control_socket_is_in_the_state_folder_unless_said_otherwise() {
+        let (config, _) = read("server.state = '/var/lib/trunkdns'");
+        assert_eq!(config.admin.control, Path::new("/var/lib/trunkdns/control.sock"));
+        let (config, _) = read("admin.control = 'run.sock'");
+        assert_eq!(config.admin.control, Path::new("/etc/trunkdns/run.sock"));
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_leaves_the_default() {
+        let (config, findings) = read("[server]\nworkers = -1\nkeep = 3\nstate = 'here'");
+        assert_eq!(findings, 2);
+        assert_eq!((config.server.workers, config.server.keep), (0, days(30)));
+        assert_eq!(config.server.state, Path::new("/etc/trunkdns/here"));
+    }
+}

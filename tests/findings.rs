@@ -1,0 +1,78 @@
+//! Every finding, as the operator reads it.
+//!
+//! `tests/findings/CODE/CASE/` holds input files and, in `expected.txt`, the
+//! exact rendering of what is found in them. A case with a `trunkdns.toml` is
+//! a whole configuration, one with a `regions.toml` a region table, any other
+//! a zone folder, read with `tests/findings/regions.toml`. `BLESS=1` writes
+//! the expected files anew: read what it wrote.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use trunkdns::config::{read_config, read_regions, read_zone, read_zones_directory};
+use trunkdns::diag::{Report, Sources};
+
+#[test]
+fn every_case_reads_as_expected() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/findings");
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for code in folders(&root) {
+        for case in folders(&code) {
+            count += 1;
+            failures.extend(check(&root, &code, &case));
+        }
+    }
+    assert!(count > 0, "no cases below {}", root.display());
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Checks a case and returns what differs.
+fn check(root: &Path, code: &Path, case: &Path) -> Option<String> {
+    let mut sources = Sources::default();
+    let mut report = Report::default();
+    read(root, case, &mut sources, &mut report);
+    let found = report.render(&sources, false).replace(&format!("{}/", case.display()), "");
+    let found = found.replace(&case.display().to_string(), ".");
+    let found = found.replace(&format!("{}/", root.display()), "");
+    let code = code.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if report.findings().iter().all(|finding| finding.code.name() != code) {
+        return Some(format!("{}: no finding of {code} in\n{found}", case.display()));
+    }
+    let path = case.join("expected.txt");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, &found).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    (found != expected).then(|| format!("{}: found\n{found}\nexpected\n{expected}", case.display()))
+}
+
+fn read(root: &Path, case: &Path, sources: &mut Sources, report: &mut Report) {
+    if case.join("trunkdns.toml").exists() {
+        read_tree(&case.join("trunkdns.toml"), sources, report);
+    } else if case.join("regions.toml").exists() {
+        read_regions(sources, &case.join("regions.toml"), report);
+    } else {
+        let regions = read_regions(sources, &root.join("regions.toml"), report).unwrap();
+        read_zone(sources, case, &regions, report);
+    }
+}
+
+fn read_tree(path: &Path, sources: &mut Sources, report: &mut Report) -> Option<()> {
+    let config = read_config(sources, path, report)?;
+    let regions = read_regions(sources, &config.geoip.regions, report)?;
+    for zone in read_zones_directory(sources, &config.zones, &regions, report)? {
+        report.extend(zone.report);
+    }
+    Some(())
+}
+
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let mut folders: Vec<_> = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    folders
+}
