@@ -100,10 +100,7 @@ fn clients_of_each_region_get_its_row_in_failover_order() {
     let eu = question(SRV, "SRV").from(EU).ask(&snapshot);
     assert_eq!(
         eu.data(),
-        [
-            "10 100 5060 sbc1.eu.carrier.example.com.",
-            "30 100 5060 sbc2.eu.carrier.example.com."
-        ]
+        ["10 100 5060 sbc1.eu.carrier.example.com.", "30 100 5060 sbc2.eu.carrier.example.com."]
     );
     let ap = question(SRV, "SRV").from(AP).ask(&snapshot);
     assert_eq!(ap.data(), ["20 100 5060 sbc1.ap.carrier.example.com."]);
@@ -217,10 +214,7 @@ fn other_types_are_steered_and_so_is_what_leads_to_them() {
             ["steered.carrier.example.com.", "proxy.carrier.example.com.", expected]
         );
         let mx = question("mx.carrier.example.com.", "MX").from(address).ask(&snapshot);
-        assert_eq!(
-            mx.additionals(),
-            [format!("proxy.carrier.example.com. 60 A {expected}")]
-        );
+        assert_eq!(mx.additionals(), [format!("proxy.carrier.example.com. 60 A {expected}")]);
     }
 }
 
@@ -301,9 +295,8 @@ fn the_scope_is_the_widest_prefix_with_the_same_answer() {
 #[test]
 fn regions_with_equal_answers_share_a_scope() {
     let snapshot = world().load();
-    let answer = |subnet: &str| {
-        question("proxy.carrier.example.com.", "A").subnet(subnet).ask(&snapshot)
-    };
+    let answer =
+        |subnet: &str| question("proxy.carrier.example.com.", "A").subnet(subnet).ask(&snapshot);
     // us and ap have the same proxy, so only eu's 10.2.0.0/16 stands out.
     assert_eq!(answer("10.3.0.0/24").scope(), Some(16));
     assert_eq!(answer("10.4.0.0/24").scope(), Some(14));
@@ -648,8 +641,11 @@ fn unknown_types_are_served_and_denied_like_others() {
     let mut world = world();
     world.zone(
         "other.example",
-        &[("records.zone", "$TTL 60\n@ SOA ns x 1 2 3 4 5\n@ NS ns.example.net.\n\
-                            a TYPE65280 \\# 3 010203\n")],
+        &[(
+            "records.zone",
+            "$TTL 60\n@ SOA ns x 1 2 3 4 5\n@ NS ns.example.net.\n\
+                            a TYPE65280 \\# 3 010203\n",
+        )],
     );
     let snapshot = world.load();
     let ask = |name: &str| {
@@ -675,7 +671,17 @@ fn the_identity_is_given_when_it_is_asked_for() {
     let edns = answer.message.edns.as_ref().unwrap();
     let nsid = edns.option(hickory_proto::rr::rdata::opt::EdnsCode::NSID).unwrap();
     assert_eq!(Vec::<u8>::try_from(nsid).unwrap(), b"ns1");
-    assert!(question(SRV, "SRV").edns(1232).ask(&snapshot).message.edns.unwrap().options().as_ref().is_empty());
+    assert!(
+        question(SRV, "SRV")
+            .edns(1232)
+            .ask(&snapshot)
+            .message
+            .edns
+            .unwrap()
+            .options()
+            .as_ref()
+            .is_empty()
+    );
     for name in ["id.server.", "HOSTNAME.bind."] {
         let chaos = |message: &mut hickory_proto::op::Message| {
             message.queries[0].set_query_class(hickory_proto::rr::DNSClass::CH);
@@ -709,9 +715,10 @@ fn an_unknown_edns_version_is_badvers() {
 
 /// A zone whose SRV set is `count` targets in as many tiers.
 fn zone_of_targets(count: usize) -> World {
-    let mut zone = "[soa]\nprimary = \"ns1\"\ncontact = \"h\"\nserial = 1\n[ns]\nhosts = [\"ns1\"]\n\
+    let mut zone =
+        "[soa]\nprimary = \"ns1\"\ncontact = \"h\"\nserial = 1\n[ns]\nhosts = [\"ns1\"]\n\
                     [hosts]\nns1 = [\"192.0.2.53\"]\n"
-        .to_owned();
+            .to_owned();
     let mut tiers = "[services.\"_sip._tcp\"]\nport = 5060\nttl = 60\n\
                      [services.\"_sip._tcp\".tiers]\n"
         .to_owned();

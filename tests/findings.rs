@@ -9,7 +9,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use trunkdns::config::{read_config, read_regions, read_zone, read_zones_directory};
+use trunkdns::config::{ZoneFolder, read_regions, read_zone};
+use trunkdns::daemon::load;
 use trunkdns::diag::{Report, Sources};
 
 #[test]
@@ -49,22 +50,16 @@ fn check(root: &Path, code: &Path, case: &Path) -> Option<String> {
 
 fn read(root: &Path, case: &Path, sources: &mut Sources, report: &mut Report) {
     if case.join("trunkdns.toml").exists() {
-        read_tree(&case.join("trunkdns.toml"), sources, report);
+        load::load(&case.join("trunkdns.toml"), sources, report);
     } else if case.join("regions.toml").exists() {
         read_regions(sources, &case.join("regions.toml"), report);
     } else {
         let regions = read_regions(sources, &root.join("regions.toml"), report).unwrap();
-        read_zone(sources, case, &regions, report);
+        let mut found = Report::default();
+        let tables = read_zone(sources, case, &regions, &mut found);
+        let folder = ZoneFolder { folder: case.to_owned(), tables, report: found };
+        load::compile_zone(folder, &regions, report);
     }
-}
-
-fn read_tree(path: &Path, sources: &mut Sources, report: &mut Report) -> Option<()> {
-    let config = read_config(sources, path, report)?;
-    let regions = read_regions(sources, &config.geoip.regions, report)?;
-    for zone in read_zones_directory(sources, &config.zones, &regions, report)? {
-        report.extend(zone.report);
-    }
-    Some(())
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {

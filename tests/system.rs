@@ -78,9 +78,9 @@ fn korea_and_germany_get_their_regions_rows_with_addresses_and_scope() {
         let additional = section(&output, "ADDITIONAL");
         for target in row(region).iter().map(|data| data.rsplit(' ').next().unwrap()) {
             for rtype in ["A", "AAAA"] {
-                let is_there = additional.iter().any(|line| {
-                    line.starts_with(target) && line.split(' ').nth(3) == Some(rtype)
-                });
+                let is_there = additional
+                    .iter()
+                    .any(|line| line.starts_with(target) && line.split(' ').nth(3) == Some(rtype));
                 // sbc3.us-east has no IPv6 address.
                 assert!(is_there || target.starts_with("sbc3"), "{target} {rtype}: {output}");
             }
@@ -111,7 +111,8 @@ fn without_a_client_subnet_the_resolvers_own_address_decides() {
 fn a_thousand_repeats_give_the_same_octets_and_tcp_the_same_records() {
     let server = Server::example();
     // _sip._tcp.carrier.example.com SRV, EDNS 1232, subnet 3.5.140.0/24.
-    let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\x01\x04_sip\x04_tcp\x07carrier\x07example\x03com\0\
+    let query =
+        b"\x12\x34\x01\0\0\x01\0\0\0\0\0\x01\x04_sip\x04_tcp\x07carrier\x07example\x03com\0\
                   \0\x21\0\x01\0\0\x29\x04\xd0\0\0\0\0\0\x0b\0\x08\0\x07\0\x01\x18\0\x03\x05\x8c";
     let first = server.udp(query);
     for id in 0..1000u16 {
@@ -201,10 +202,11 @@ fn dig_and_kdig_read_every_answer_alike() {
         let dig = server.dig(&format!("{question}{from}"));
         assert!(dig.contains(&format!("status: {status},")), "{question}: {dig}");
         assert_eq!(section(&dig, "ANSWER").len(), *answers, "{question}: {dig}");
-        assert!(!dig.contains("WARNING") && !dig.contains("malformed"), "{question}: {dig}");
+        for complaint in ["malformed", "extra bytes", "Warning", "WARNING: EDNS"] {
+            assert!(!dig.contains(complaint), "{question}: {dig}");
+        }
         let kdig = server.kdig(&format!("{question}{from}"));
         assert!(kdig.contains(&format!("status: {status};")), "{question}: {kdig}");
-        assert_eq!(section(&kdig, "ANSWER SECTION").len(), 0);
         let count = kdig.lines().find_map(|line| {
             let (_, rest) = line.split_once("ANSWER: ")?;
             rest.split(';').next()?.trim().parse::<usize>().ok()

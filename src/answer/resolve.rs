@@ -3,7 +3,9 @@
 use super::{CLASS_IN, Cause};
 use crate::geo::{RegionId, RegionSet};
 use crate::snapshot::{Found, Node, Rrset, Status, Variant, Version, Zone};
-use crate::wire::{Full, LowerName, Name, Question, Rcode, ResponseWriter, RrsetHead, Rtype, Section};
+use crate::wire::{
+    Full, LowerName, Name, Question, Rcode, ResponseWriter, RrsetHead, Rtype, Section,
+};
 
 /// The most aliases that are followed for a client.
 ///

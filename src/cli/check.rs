@@ -28,7 +28,9 @@ pub(super) fn run(config: &Path, options: &Options) -> ExitCode {
         let errors = report.count(Severity::Error);
         let warnings = report.count(Severity::Warning);
         match &loaded {
-            Some(loaded) => println!("{}: {}, {warnings} warnings", config.display(), loaded.summary()),
+            Some(loaded) => {
+                println!("{}: {}, {warnings} warnings", config.display(), loaded.summary())
+            }
             None => println!("{}: {errors} errors, {warnings} warnings", config.display()),
         }
     }

@@ -15,6 +15,10 @@ pub(super) type Names = BTreeMap<Name, Vec<Draft>>;
 /// client subnet option and an identity take under 600.
 const RRSET_LEN_MAX: usize = 64_900;
 
+/// The most aliases in a row that are looked through for a loop. Resolvers
+/// follow 16 at most, and long chains must not cost the square of their length.
+const REACHED_MAX: usize = 64;
+
 /// Joins drafts by owner and reports what does not fit together.
 pub(super) fn check(tables: &ZoneTables, drafts: Vec<Draft>, report: &mut Report) -> Names {
     let mut names = Names::new();
@@ -111,33 +115,44 @@ impl Checker<'_> {
                 "leave one: a name can be an alias of one name only (RFC 1034 section 3.6.2)",
             ));
         }
-        if self.leads_back(owner) {
-            report.add(Finding::new(
-                Code::CnameLoop,
-                alias.span,
-                format!("the CNAME at {owner} leads back to itself"),
-                "point one of the names in the chain at a host",
-            ));
-        }
+        self.alias_loop(owner, alias, report);
     }
 
-    /// Says whether some client that follows the CNAME at a name comes back
-    /// to it.
-    fn leads_back(&self, owner: &Name) -> bool {
-        let mut reached: Vec<Name> = Vec::new();
-        let mut open = vec![owner.clone()];
-        while let Some(name) = open.pop() {
-            for target in self.alias_targets(&name) {
-                if target == *owner {
-                    return true;
-                }
-                if !reached.contains(&target) {
-                    reached.push(target.clone());
-                    open.push(target);
-                }
+    /// Reports a loop of aliases, at the first of its names.
+    fn alias_loop(&self, owner: &Name, alias: &Draft, report: &mut Report) {
+        let reached = self.reached(owner);
+        let is_in_loop = reached.contains(owner);
+        let is_first = |other: &&Name| self.reached(other).contains(owner) && *other < owner;
+        if !is_in_loop || reached.iter().any(|other| is_first(&other)) {
+            return;
+        }
+        let mut finding = Finding::new(
+            Code::CnameLoop,
+            alias.span,
+            format!("the CNAME at {owner} leads back to itself"),
+            "point one of the names in the loop at a host",
+        );
+        for other in reached.iter().filter(|other| *other != owner) {
+            if let Some(next) = self.rrset(other, Rtype::CNAME) {
+                finding = finding.with_related(next.span, "part of the loop");
             }
         }
-        false
+        report.add(finding);
+    }
+
+    /// Returns the names that clients can come to by following aliases, as
+    /// far as a resolver would go and further.
+    fn reached(&self, owner: &Name) -> BTreeSet<Name> {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![owner.clone()];
+        while let Some(name) = open.pop().filter(|_| reached.len() < REACHED_MAX) {
+            open.extend(
+                self.alias_targets(&name)
+                    .into_iter()
+                    .filter(|target| reached.insert(target.clone())),
+            );
+        }
+        reached
     }
 
     fn alias_targets(&self, owner: &Name) -> Vec<Name> {
@@ -151,14 +166,15 @@ impl Checker<'_> {
         let Some(above) = self.hidden_by(owner) else {
             return;
         };
+        let kind = if above.rtype == Rtype::NS { "delegation" } else { "DNAME" };
         for rrset in rrsets.iter().filter(|rrset| !is_address(rrset.rtype)) {
             report.add(
                 Finding::new(
                     Code::BelowCut,
                     rrset.span,
                     format!(
-                        "the {} records of {owner} are below the {} at {}",
-                        rrset.rtype, above.rtype, above.owner
+                        "the {} records of {owner} are below the {kind} at {}",
+                        rrset.rtype, above.owner
                     ),
                     "move them to the zone that is delegated to, or remove the delegation",
                 )
@@ -218,9 +234,8 @@ impl Checker<'_> {
                 .with_related(alias.span, "the CNAME"),
             );
         }
-        let has_address = [Rtype::A, Rtype::AAAA]
-            .into_iter()
-            .any(|rtype| self.visible(target, rtype).is_some());
+        let has_address =
+            [Rtype::A, Rtype::AAAA].into_iter().any(|rtype| self.visible(target, rtype).is_some());
         if has_address || self.hidden_by(target).is_some() || self.is_cut(target) {
             return None;
         }

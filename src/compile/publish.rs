@@ -110,8 +110,7 @@ impl<'a> Publisher<'a> {
             self.srv(service, Some(base), tier.ttl, records);
             for (id, records) in self.regions.ids().zip(by_region) {
                 let region = self.child(&origin, &self.regions.get(id).name, span);
-                let base =
-                    region.and_then(|region| self.child(&region, &tier.name.value, span));
+                let base = region.and_then(|region| self.child(&region, &tier.name.value, span));
                 self.srv(service, base, tier.ttl, Records::Fixed(records));
             }
         }

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, hash_map};
 use std::path::Path;
 
+use super::master::read_master;
 use super::model::{GeoRrset, Host, NameServers, Service, Soa, ZoneTables};
 use super::priorities::read_priorities;
-use super::master::read_master;
 use super::reader::{Entry, Fields, Item, declared_twice};
 use super::services::{Draft, check_regions, check_sharing, draft_services, suggest_service};
 use super::steered::steered;

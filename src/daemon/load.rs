@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use crate::compile;
-use crate::config::{self, model::Config, model::ZoneTables};
+use crate::config::model::{Config, ZoneTables};
+use crate::config::{self, ZoneFolder};
 use crate::diag::{Code, Report, Severity, Sources};
 use crate::geo::{CloudLists, Databases, RegionMap, RegionTable};
 use crate::snapshot::{Settings, Snapshot, Version, Zone};
@@ -47,13 +48,15 @@ pub fn load(path: &Path, sources: &mut Sources, report: &mut Report) -> Option<L
     let config = config::read_config(sources, path, report)?;
     let regions = config::read_regions(sources, &config.geoip.regions, report)?;
     let map = region_map(&config, &regions, sources, report);
-    let zones = zones(&config, &regions, sources, report);
+    let folders = config::read_zones_directory(sources, &config.zones, &regions, report);
+    let folders = folders.unwrap_or_default().into_iter();
+    let zones: Vec<_> =
+        folders.filter_map(|folder| compile_zone(folder, &regions, report)).collect();
     if report.has_errors() {
         return None;
     }
     let map = Arc::new(map?);
-    let versions =
-        zones.into_iter().map(|zone| Arc::new(Version { zone, map: map.clone() }));
+    let versions = zones.into_iter().map(|zone| Arc::new(Version { zone, map: map.clone() }));
     let settings = Settings {
         client_subnet: config.geoip.client_subnet,
         identity: config.server.identity.clone(),
@@ -73,26 +76,24 @@ fn region_map(
     (!report.has_errors()).then(|| RegionMap::compile(regions, &clouds, &databases))
 }
 
-fn zones(
-    config: &Config,
+/// Compiles a zone folder that was read, if nothing of it was lost.
+///
+/// Everything found in the folder is reported, and what compiling finds.
+pub fn compile_zone(
+    folder: ZoneFolder,
     regions: &RegionTable,
-    sources: &mut Sources,
     report: &mut Report,
-) -> Vec<Zone> {
-    let folders = config::read_zones_directory(sources, &config.zones, regions, report);
-    let mut zones = Vec::new();
-    for folder in folders.into_iter().flatten() {
-        // Tables that were read in part would be found to lack what could
-        // not be read. A key too many takes nothing away.
-        let is_whole = folder.report.findings().iter().all(|finding| {
+) -> Option<Zone> {
+    // Tables that were read in part would be found to lack what could not be
+    // read. A key too many takes nothing away.
+    let is_whole =
+        folder.report.findings().iter().all(|finding| {
             finding.severity() == Severity::Warning || finding.code == Code::UnknownKey
         });
-        report.extend(folder.report);
-        if let Some(tables) = folder.tables.filter(|_| is_whole) {
-            zones.extend(compile::compile(&tables, regions, serial(&tables), report));
-        }
-    }
-    zones
+    let is_sound = !folder.report.has_errors();
+    report.extend(folder.report);
+    let tables = folder.tables.filter(|_| is_whole)?;
+    compile::compile(&tables, regions, serial(&tables), report).filter(|_| is_sound)
 }
 
 /// Returns the serial of a zone whose tables fix none: when they were last

@@ -21,10 +21,8 @@ use crate::transport::{self, Listener};
 /// `ready` is called once, with a line for the operator, when every address
 /// answers.
 pub fn serve(loaded: Loaded, ready: impl FnOnce(String)) -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Runtime)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
     runtime.block_on(run(loaded, ready))
 }
 
@@ -106,9 +104,9 @@ impl fmt::Display for Error {
                 write!(f, "cannot listen on {address} ([server] listen): {source}")?;
                 match source.kind() {
                     io::ErrorKind::AddrInUse => f.write_str("; is another server running?"),
-                    io::ErrorKind::PermissionDenied if address.port() < 1024 => f.write_str(
-                        "; ports below 1024 need CAP_NET_BIND_SERVICE, see README.md",
-                    ),
+                    io::ErrorKind::PermissionDenied if address.port() < 1024 => {
+                        f.write_str("; ports below 1024 need CAP_NET_BIND_SERVICE, see README.md")
+                    }
                     _ => Ok(()),
                 }
             }

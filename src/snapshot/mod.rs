@@ -21,7 +21,6 @@ use rustc_hash::FxBuildHasher;
 
 use crate::geo::RegionMap;
 
-
 pub use self::zone::{Found, Node, NodeId, Rrset, Status, Variant, Zone};
 
 //----------- Snapshot -------------------------------------------------------
@@ -48,15 +47,10 @@ impl Snapshot {
         settings: Settings,
         versions: impl IntoIterator<Item = Arc<Version>>,
     ) -> Self {
-        let zones: HashMap<_, _, _> = versions
-            .into_iter()
-            .map(|version| (version.zone.origin().to_key(), version))
-            .collect();
-        let labels_max = zones
-            .values()
-            .map(|version| version.zone.origin().label_count())
-            .max()
-            .unwrap_or(0);
+        let zones: HashMap<_, _, _> =
+            versions.into_iter().map(|version| (version.zone.origin().to_key(), version)).collect();
+        let labels_max =
+            zones.values().map(|version| version.zone.origin().label_count()).max().unwrap_or(0);
         Snapshot { generation, settings, zones, labels_max }
     }
 

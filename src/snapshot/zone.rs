@@ -183,9 +183,9 @@ impl Node {
     /// Returns the regions whose clients see what `region`'s see at this
     /// name, over all types.
     pub fn same(&self, region: RegionId) -> RegionSet {
-        self.rrsets.iter().fold(RegionSet::ALL, |same, rrset| {
-            same.intersect(&rrset.variant(region).regions)
-        })
+        self.rrsets
+            .iter()
+            .fold(RegionSet::ALL, |same, rrset| same.intersect(&rrset.variant(region).regions))
     }
 }
 

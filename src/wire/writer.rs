@@ -307,8 +307,7 @@ mod tests {
     const HEAD: Head = Head { id: 0x1234, opcode: 0, rd: true };
     const QUESTION: &[u8] = b"\x04_sip\x07ExamplE\x03com\0\0\x21\0\x01";
     const OWNER: &[u8] = b"\x04_sip\x07example\x03com\0";
-    const NOERROR: Ending =
-        Ending { rcode: Rcode::NOERROR, authoritative: true, truncated: false };
+    const NOERROR: Ending = Ending { rcode: Rcode::NOERROR, authoritative: true, truncated: false };
 
     fn head(owner: &[u8], rtype: Rtype) -> RrsetHead<'_> {
         RrsetHead { owner, rtype, class: 1, ttl: 60 }

@@ -44,8 +44,7 @@ pub struct World {
 impl World {
     /// A world with [`REGIONS`] and no zone.
     pub fn new() -> Self {
-        let mut world =
-            World { folder: tempfile::tempdir().unwrap(), files: BTreeMap::new() };
+        let mut world = World { folder: tempfile::tempdir().unwrap(), files: BTreeMap::new() };
         world.file("trunkdns.toml", "[geoip]\ndatabases = []\nregions = \"regions.toml\"\n");
         world.file("regions.toml", REGIONS);
         world

@@ -18,11 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// With `TRUNKDNS_TESTS=all`, as CI sets it, a program that is missing fails
 /// the test.
 pub fn installed(program: &str) -> bool {
-    let found = ["", "/usr/sbin/", "/usr/local/sbin/", "/opt/homebrew/sbin/"].iter().any(|folder| {
-        let mut command = Command::new(format!("{folder}{program}"));
-        command.arg("-h").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok()
-    });
+    let found =
+        ["", "/usr/sbin/", "/usr/local/sbin/", "/opt/homebrew/sbin/"].iter().any(|folder| {
+            let mut command = Command::new(format!("{folder}{program}"));
+            command.arg("-h").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().is_ok()
+        });
     if !found {
         let all = std::env::var_os("TRUNKDNS_TESTS").is_some_and(|value| value == "all");
         assert!(!all, "{program} is not installed, and TRUNKDNS_TESTS=all allows no skipping");
