@@ -34,24 +34,24 @@ use crate::wire::{Name, Rtype};
 ///
 /// A record takes some 200 octets, so this is 2 GB; the largest zones of
 /// carriers, with a name a number, have a few million.
-pub const RECORDS_MAX: usize = 10_000_000;
+const RECORDS_MAX: usize = 10_000_000;
 
 /// How deep files may include each other.
-pub const INCLUDE_DEPTH_MAX: usize = 8;
+const INCLUDE_DEPTH_MAX: usize = 8;
 
 /// How many `$INCLUDE` lines are followed for a zone.
 ///
 /// Without it, eight levels of files of 100 lines each would be 100⁸ reads.
-pub const INCLUDES_MAX: usize = 1_000;
+const INCLUDES_MAX: usize = 1_000;
 
 /// How many errors of a zone are reported; reading stops there.
-pub const ERRORS_MAX: usize = 1_000;
+const ERRORS_MAX: usize = 1_000;
 
 /// How many warnings of a zone are reported; the rest is not shown.
-pub const WARNINGS_MAX: usize = 1_000;
+const WARNINGS_MAX: usize = 1_000;
 
 /// The largest file, in octets: [`Span`] counts with 32 bits.
-pub const FILE_MAX: usize = u32::MAX as usize - 1;
+const FILE_MAX: usize = u32::MAX as usize - 1;
 
 /// Reads the records of a zone.
 ///

@@ -29,7 +29,7 @@ use crate::wire::{Name, NameError, Rtype};
 /// text is data and nothing else: line breaks, and parentheses and comments
 /// outside of quotes, are refused. The error is a lower-case fragment for
 /// the operator.
-pub fn from_text(rtype: Rtype, text: &str, origin: &Name) -> Result<Box<[u8]>, String> {
+pub(super) fn from_text(rtype: Rtype, text: &str, origin: &Name) -> Result<Box<[u8]>, String> {
     let words = read_line(text)
         .map_err(|found| format!("expected the data of one {rtype} record, found {found}"))?;
     let data = Data { rtype, text, words: &words, end: text.len(), origin, apex: origin };

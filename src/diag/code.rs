@@ -79,6 +79,7 @@ codes! {
     TooManyRegions      Error   "too-many-regions"      "There are more regions than the server supports."
     BadNetwork          Error   "bad-network"           "A network is not a prefix in CIDR notation."
     NetworkInTwoRegions Error   "network-in-two-regions" "The same network is listed twice."
+    CloudInTwoRegions   Error   "cloud-in-two-regions"  "The same region of a cloud is listed twice."
     UnknownCloudList    Error   "unknown-cloud-list"    "A cloud list is not declared."
     UnknownCloudRegion  Error   "unknown-cloud-region"  "A cloud list has no such region."
     BadCloudList        Error   "bad-cloud-list"        "A file is not an address list of AWS, Azure or Google."

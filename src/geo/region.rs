@@ -127,6 +127,11 @@ impl RegionSet {
         self.0[usize::from(id.0 >> 6)] |= 1 << (id.0 & 63);
     }
 
+    /// Takes a region out.
+    pub fn remove(&mut self, id: RegionId) {
+        self.0[usize::from(id.0 >> 6)] &= !(1 << (id.0 & 63));
+    }
+
     /// Says whether a region is in the set.
     pub fn contains(&self, id: RegionId) -> bool {
         self.0[usize::from(id.0 >> 6)] & (1 << (id.0 & 63)) != 0

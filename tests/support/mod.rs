@@ -73,6 +73,14 @@ impl World {
         self.files.insert(path, text);
     }
 
+    /// Listens on a port of the loopback that is free.
+    pub fn listen_anywhere(&self) {
+        let path = self.folder.path().join("trunkdns.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        let config = format!("[server]\nlisten = [\"127.0.0.1:0\"]\n{config}");
+        std::fs::write(path, config).unwrap();
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         self.folder.path()

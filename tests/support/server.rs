@@ -13,10 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 //----------- Programs -------------------------------------------------------
 
-/// Says whether a program is installed; if not, says so and lets the test end.
-///
-/// With `TRUNKDNS_TESTS=all`, as CI sets it, a program that is missing fails
-/// the test.
+/// Says whether a program is installed; if not, the test is to end.
 pub fn installed(program: &str) -> bool {
     let found =
         ["", "/usr/sbin/", "/usr/local/sbin/", "/opt/homebrew/sbin/"].iter().any(|folder| {
@@ -25,11 +22,29 @@ pub fn installed(program: &str) -> bool {
             command.status().is_ok()
         });
     if !found {
-        let all = std::env::var_os("TRUNKDNS_TESTS").is_some_and(|value| value == "all");
-        assert!(!all, "{program} is not installed, and TRUNKDNS_TESTS=all allows no skipping");
-        eprintln!("SKIPPED: {program} is not installed");
+        skip(&format!("{program} is not installed"));
     }
     found
+}
+
+/// Says whether tests can send from an address of the loopback. Linux has all
+/// of 127.0.0.0/8, other systems 127.0.0.1 alone.
+pub fn has_address(address: &str) -> bool {
+    let found = UdpSocket::bind((address, 0)).is_ok();
+    if !found {
+        skip(&format!("{address} is no address of this host"));
+    }
+    found
+}
+
+/// Says why a test, or part of it, is not run; with `TRUNKDNS_TESTS=all`, as
+/// CI sets it, fails instead.
+fn skip(reason: &str) {
+    let all = std::env::var_os("TRUNKDNS_TESTS").is_some_and(|value| value == "all");
+    assert!(!all, "{reason}, and TRUNKDNS_TESTS=all allows no skipping");
+    let thread = std::thread::current();
+    // Not through eprintln, which is shown for tests that fail only.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {}: {reason}", thread.name().unwrap_or("a test"));
 }
 
 /// The binary under test.

@@ -438,7 +438,7 @@ fn a_line_of_a_megabyte_is_read_in_reasonable_time() {
 
 #[test]
 fn a_carriers_zone_is_read_whole() {
-    let outcome = read(include_str!("../../tests/data/carrier.zone"));
+    let outcome = read(include_str!("../../../tests/data/carrier.zone"));
     assert_eq!(outcome.texts, [""; 0]);
     let count = |rtype| outcome.raw.iter().filter(|record| record.rtype == rtype).count();
     assert_eq!(outcome.raw.len(), 44);

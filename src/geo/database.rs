@@ -1,0 +1,266 @@
+//! Databases: MMDB files of any layout, and geofeeds.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use maxminddb::{LookupResult, MaxMindDbError, Reader, Within, WithinOptions};
+use rustc_hash::FxHashSet;
+
+use super::facts::{Facts, Record};
+use super::geofeed::Geofeed;
+use super::prefix::{self, Family};
+use super::special::{self, Kind};
+use crate::diag::{Code, Finding, Located, Report, Sources, Span};
+
+/// The most leaves that a search tree may have. The largest city databases
+/// have 8 million. Nodes of a damaged tree may be reached by many ways, and
+/// without a limit walking it would not end.
+const MOST_LEAVES: usize = 1 << 26;
+
+/// The largest file that is read, in octets: tenfold a city database.
+const LARGEST_FILE: u64 = 1 << 30;
+
+type Octets = Vec<u8>;
+
+//----------- Databases ------------------------------------------------------
+
+/// The databases in the order in which they are asked.
+#[derive(Debug, Default)]
+pub struct Databases {
+    databases: Vec<Database>,
+}
+
+impl Databases {
+    /// Reads databases into memory and checks every record of them.
+    ///
+    /// A file whose name ends in `.csv` is a geofeed, any other an MMDB. What
+    /// cannot be used is a `bad-database` or `bad-geofeed` finding; the rest
+    /// is returned.
+    ///
+    /// The files' octets are held for as long as the value lives, so that an
+    /// explanation cannot differ from what was compiled: drop it after
+    /// [`RegionMap::compile`](super::RegionMap::compile) where memory counts.
+    pub fn load(
+        paths: &[Located<PathBuf>],
+        sources: &mut Sources,
+        report: &mut Report,
+    ) -> Databases {
+        let mut databases = Vec::new();
+        for path in paths {
+            match Database::load(&path.value, path.span, sources, report) {
+                Ok(database) => databases.push(database),
+                Err(message) => report.add(bad_database(path, message)),
+            }
+        }
+        Databases { databases }
+    }
+
+    /// Returns each database, in the order in which they are asked.
+    pub fn iter(&self) -> impl Iterator<Item = &Database> {
+        self.databases.iter()
+    }
+
+    /// Returns what is known of an address: for each field, what the first
+    /// database says that knows it.
+    ///
+    /// An address that carries an IPv4 address is looked up as that. Nothing
+    /// is known of special-purpose addresses.
+    pub fn facts(&self, address: IpAddr) -> Facts {
+        let address = special::canonical(address);
+        if Kind::of(address) == Kind::Special {
+            return Facts::default();
+        }
+        let known = self
+            .databases
+            .iter()
+            .fold(Facts::default(), |known, database| known.or(&database.facts(address)));
+        known.complete()
+    }
+}
+
+//----------- Database -------------------------------------------------------
+
+/// One database.
+#[derive(Debug)]
+pub struct Database {
+    path: PathBuf,
+    span: Span,
+    size: u64,
+    built: Option<u64>,
+    content: Content,
+}
+
+/// What a database holds.
+#[derive(Debug)]
+pub(super) enum Content {
+    Mmdb(Reader<Octets>),
+    Geofeed(Geofeed),
+}
+
+impl Database {
+    /// Returns the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns where the file is named.
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Returns the size of the file in octets.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns when it was built, in seconds since the Unix epoch; geofeeds
+    /// do not say.
+    pub fn built(&self) -> Option<u64> {
+        self.built
+    }
+
+    /// Returns what this database alone knows of an address, taken as it is.
+    pub fn facts(&self, address: IpAddr) -> Facts {
+        match &self.content {
+            Content::Mmdb(reader) => look_up(reader, address),
+            Content::Geofeed(feed) => feed.facts(address),
+        }
+    }
+
+    pub(super) fn content(&self) -> &Content {
+        &self.content
+    }
+
+    fn load(
+        path: &Path,
+        span: Span,
+        sources: &mut Sources,
+        report: &mut Report,
+    ) -> Result<Self, String> {
+        let size = fs::metadata(path).map_err(|error| error.to_string())?.len();
+        match size {
+            0 => return Err("the file is empty".into()),
+            LARGEST_FILE.. => {
+                return Err(format!("it has {size} octets, more than {LARGEST_FILE}"));
+            }
+            _ => {}
+        }
+        let is_feed = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+        let (content, built) = if is_feed {
+            let file = sources.read(path).map_err(|error| error.to_string())?;
+            let feed = Geofeed::read(file, sources, report);
+            if feed.facts.iter().all(Facts::is_empty) {
+                return Err("it places no network".into());
+            }
+            (Content::Geofeed(feed), None)
+        } else {
+            let octets = fs::read(path).map_err(|error| error.to_string())?;
+            let reader = Reader::from_source(octets).map_err(|error| error.to_string())?;
+            check(&reader)?;
+            let built = reader.metadata().build_epoch;
+            (Content::Mmdb(reader), Some(built))
+        };
+        Ok(Database { path: path.to_owned(), span, size, built, content })
+    }
+}
+
+/// Walks the networks of one family in ascending order.
+///
+/// Networks without data are left out, and so are the places where the IPv4
+/// tree hangs in the IPv6 tree once more: these are the blocks that carry
+/// IPv4 addresses.
+pub(super) fn networks(
+    reader: &Reader<Octets>,
+    family: Family,
+) -> impl Iterator<Item = (u128, u128, LookupResult<'_, Octets>)> {
+    // Damage was found when the database was loaded.
+    walk(reader, family).into_iter().flatten().flatten().filter_map(move |found| {
+        let (start, end) = span_of(&found, family)?;
+        found.has_data().then_some((start, end, found))
+    })
+}
+
+/// Returns what a record says.
+pub(super) fn decode(found: &LookupResult<'_, Octets>) -> Facts {
+    found.decode::<Record<'_>>().ok().flatten().map_or_else(Facts::default, |record| record.facts())
+}
+
+fn look_up(reader: &Reader<Octets>, address: IpAddr) -> Facts {
+    match reader.lookup(address) {
+        Ok(found) if span_of(&found, Family::of(address)).is_some() => decode(&found),
+        // An IPv6 address in an IPv4 database, or an IPv4 address in an IPv6
+        // database without an IPv4 tree.
+        _ => Facts::default(),
+    }
+}
+
+/// Walks everything once: afterwards no lookup fails, and some succeed.
+fn check(reader: &Reader<Octets>) -> Result<(), String> {
+    let mut seen = FxHashSet::default();
+    let mut leaves = 0;
+    let mut useful = false;
+    for found in Family::ALL.into_iter().filter_map(|family| walk(reader, family)).flatten() {
+        let found = found.map_err(|error| error.to_string())?;
+        leaves += 1;
+        if leaves > MOST_LEAVES {
+            return Err(format!("its tree has more than {MOST_LEAVES} leaves"));
+        }
+        let Some(offset) = found.offset() else { continue };
+        if seen.insert(offset) {
+            let record = found.decode::<Record<'_>>().map_err(|error| error.to_string())?;
+            useful |= record.is_some_and(|record| !record.facts().is_empty());
+        }
+    }
+    match useful {
+        true => Ok(()),
+        false => Err(format!(
+            "no record of this `{}` database has a country, subdivision, continent, place or AS \
+             number",
+            reader.metadata().database_type
+        )),
+    }
+}
+
+/// Walks all leaves of a family, those without data too: it is they that a
+/// damaged tree has without end.
+fn walk(reader: &Reader<Octets>, family: Family) -> Option<Within<'_, Octets>> {
+    let everything = match family {
+        Family::V4 => "0.0.0.0/0",
+        Family::V6 => "::/0",
+    };
+    let everything = everything.parse().ok()?;
+    let mut options = WithinOptions::default().include_networks_without_data();
+    if family == Family::V6 && !has_ipv4_tree(reader) {
+        // Nothing is an alias of an IPv4 tree then, but the reader takes all
+        // networks that share a record with `::` for aliases.
+        options = options.include_aliased_networks();
+    }
+    let walk: Result<_, MaxMindDbError> = reader.within(everything, options);
+    // An IPv4 database has no IPv6 tree.
+    walk.ok()
+}
+
+fn has_ipv4_tree(reader: &Reader<Octets>) -> bool {
+    let found = reader.lookup(Family::V4.address(0));
+    found.is_ok_and(|found| span_of(&found, Family::V4).is_some())
+}
+
+/// Returns the first and the last address of what was found, if it is of the
+/// family that was asked for.
+fn span_of(found: &LookupResult<'_, Octets>, family: Family) -> Option<(u128, u128)> {
+    let network = found.network().ok()?;
+    let start = network.network();
+    (Family::of(start) == family)
+        .then(|| (prefix::number(start), prefix::number(network.broadcast())))
+}
+
+fn bad_database(path: &Located<PathBuf>, message: String) -> Finding {
+    Finding::new(
+        Code::BadDatabase,
+        path.span,
+        format!("`{}` cannot be used: {message}", path.value.display()),
+        "fetch the file again, or take it out of `databases`; MMDB files and RFC 8805 geofeeds \
+         (`.csv`) are read",
+    )
+}
