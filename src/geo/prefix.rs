@@ -183,7 +183,8 @@ mod tests {
         ) {
             let nets: std::collections::BTreeSet<IpNet> = nets
                 .into_iter()
-                .map(|(bits, len)| IpNet::new(Ipv4Addr::from(bits << 4).into(), len).unwrap().trunc())
+                .map(|(bits, len)| IpNet::new(Ipv4Addr::from(bits << 4).into(), len).unwrap())
+                .map(|prefix| prefix.trunc())
                 .collect();
             let nets: Vec<_> = nets.into_iter().zip(0..).collect();
             let pieces = flatten(Family::V4, nets.iter().copied());

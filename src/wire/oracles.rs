@@ -250,7 +250,8 @@ proptest! {
         edns.set_dnssec_ok(dnssec_ok).set_max_payload(4096);
         edns.options_mut().insert(EdnsOption::Subnet(ClientSubnet::new(address.into(), source, 0)));
         let mut message = op::Message::new(id, op::MessageType::Query, op::OpCode::Query);
-        let hickory_name = hickory_proto::serialize::binary::BinDecodable::from_bytes(&name).unwrap();
+        let hickory_name =
+            hickory_proto::serialize::binary::BinDecodable::from_bytes(&name).unwrap();
         message.add_query(op::Query::query(hickory_name, qtype.into()));
         message.set_edns(edns);
         let octets = message.to_vec().unwrap();

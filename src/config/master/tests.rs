@@ -187,7 +187,8 @@ fn an_included_file_changes_nothing_behind_it() {
     let outcome = read_files(&[
         (
             "z",
-            "$TTL 60\na A 192.0.2.1\n$INCLUDE \"d/i\" us\n  A 192.0.2.2\n$INCLUDE d/i\nb A 192.0.2.1",
+            "$TTL 60\na A 192.0.2.1\n$INCLUDE \"d/i\" us\n  A 192.0.2.2\n$INCLUDE d/i\n\
+             b A 192.0.2.1",
         ),
         ("d/i", "  TXT x\n$TTL 70\n$ORIGIN in\nc 5 TXT y\n$INCLUDE j\n"),
         ("d/j", "@ TXT z"),

@@ -267,7 +267,8 @@ proptest::proptest! {
         ),
         words in proptest::collection::vec(
             proptest::sample::select(vec![
-                "0", "1", "10", "65535", "255", "-", ".", "N", "W", "1.5m", "a.b.", "@", "\\#", "\"\"", "00",
+                "0", "1", "10", "65535", "255", "-", ".", "N", "W", "1.5m", "a.b.", "@", "\\#",
+                "\"\"", "00",
                 "AQ==", "A", "SRV", "TYPE65280", "192.0.2.1", "::1", "alpn=h2", "port=",
                 "mandatory=alpn", "key1=\"\"", "ipv6hint=::", "20260101000000", "2t7b4g4v",
             ]),
