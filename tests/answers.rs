@@ -161,8 +161,10 @@ fn a_tier_name_answers_with_its_tier_and_ttl() {
     assert_eq!(
         answer.answers(),
         [
-            "_sip._tcp.secondary.carrier.example.com. 45 SRV 20 60 5060 sbc1.ap.carrier.example.com.",
-            "_sip._tcp.secondary.carrier.example.com. 45 SRV 20 40 5070 sbc2.us.carrier.example.com.",
+            "_sip._tcp.secondary.carrier.example.com. 45 SRV 20 60 5060 \
+             sbc1.ap.carrier.example.com.",
+            "_sip._tcp.secondary.carrier.example.com. 45 SRV 20 40 5070 \
+             sbc2.us.carrier.example.com.",
         ]
     );
     let answer = question("_sip._tcp.tertiary.us.carrier.example.com.", "SRV").ask(&snapshot);

@@ -1,35 +1,36 @@
 //! Questions of class CHAOS: who is the server (RFC 4892 section 2).
 
-use crate::wire::{Full, Question, ResponseWriter, RrsetHead, Rtype, Section};
+use super::Cause;
+use super::resolve::{Data, Owner, Records, Resolution};
+use crate::wire::{Question, Rtype, Section};
 
 /// The class CHAOS.
-pub(super) const CLASS_CH: u16 = 3;
+const CLASS_CH: u16 = 3;
 
 /// The names that ask for a server's identity.
 const NAMES: [&[u8]; 2] = [b"\x02id\x06server\0", b"\x08hostname\x04bind\0"];
 
-/// Writes the identity, if the question asks for it.
+/// Answers with the identity, if the question asks for it and there is one.
 ///
-/// Says whether it does. The TTL is 0: the answer is this server's alone, and
-/// a cache that kept it would lie about the next one.
-pub(super) fn write(
+/// The TTL is 0: the answer is this server's alone, and a cache that kept it
+/// would lie about the next one.
+pub(super) fn resolve(
     question: &Question<'_>,
     identity: Option<&str>,
-    writer: &mut ResponseWriter<'_>,
-) -> Result<bool, Full> {
-    let Some(identity) = identity else {
-        return Ok(false);
-    };
-    if question.qclass != CLASS_CH
-        || ![Rtype::TXT, Rtype::ANY].contains(&question.qtype)
-        || !NAMES.contains(&question.name.as_wire())
-    {
-        return Ok(false);
-    }
-    let text = &identity.as_bytes()[..identity.len().min(255)];
-    let rdata = [&[text.len() as u8], text].concat();
-    let owner = question.name_as_sent();
-    let head = RrsetHead { owner, rtype: Rtype::TXT, class: CLASS_CH, ttl: 0 };
-    writer.rrset(Section::Answer, head, [&rdata[..]])?;
-    Ok(true)
+) -> Option<Resolution<'static>> {
+    let asks = question.qclass == CLASS_CH
+        && [Rtype::TXT, Rtype::ANY].contains(&question.qtype)
+        && NAMES.contains(&question.name.as_wire());
+    let identity = identity.filter(|_| asks)?.as_bytes();
+    // One character string: a length octet and at most 255 others.
+    let text = &identity[..identity.len().min(255)];
+    let records = vec![Records {
+        section: Section::Answer,
+        owner: Owner::Question,
+        rtype: Rtype::TXT,
+        ttl: 0,
+        data: Data::Made([&[text.len() as u8], text].concat().into()),
+        optional: None,
+    }];
+    Some(Resolution { cause: Cause::Identity, records, ..Resolution::default() })
 }

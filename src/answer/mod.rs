@@ -21,12 +21,12 @@ mod resolve;
 
 use std::net::IpAddr;
 
-use self::resolve::{Resolution, Resolver};
+use self::resolve::{Data, Owner, Records, Resolution};
 use crate::geo::RegionSet;
 use crate::snapshot::{Settings, Snapshot, Version};
 use crate::wire::{
     EdnsQuery, EdnsReply, Ending, ErrorReply, Full, Parsed, Query, Question, Reason, Reply,
-    ResponseWriter, Rtype, parse,
+    ResponseWriter, RrsetHead, Rtype, parse,
 };
 
 /// The class of everything but server identities (RFC 1035 section 3.2.4).
@@ -155,71 +155,23 @@ pub enum Cause {
 //----------- Responding -----------------------------------------------------
 
 fn respond(snapshot: &Snapshot, client: &Client, query: &Query<'_>, out: &mut [u8]) -> Outcome {
-    let edns = query.edns.map(|edns| reply_edns(&snapshot.settings, &edns));
-    let room = client.transport.room(query.edns.map(|edns| edns.payload));
-    let question = Some(query.question.wire);
-    let Ok(mut writer) = ResponseWriter::new(out, room, query.head, question, edns) else {
-        return Outcome { verdict: Verdict::Drop, cause: Cause::NoRoom, truncated: false };
-    };
-    let mark = writer.mark();
-    let mut resolution = Resolution::refused(Cause::NotServed);
-    let result = resolve(snapshot, client, query, &mut writer, &mut resolution);
-    let truncated = result.is_err();
-    if truncated {
-        // Part of an RRset is worse than none: what is cached must be whole
-        // (RFC 2181 section 9), and over TCP it will be.
-        writer.rollback(mark);
-    }
-    let Resolution { rcode, authoritative, cause, .. } = resolution;
-    let len = writer.finish(Ending { rcode, authoritative, truncated });
-    Outcome { verdict: Verdict::Send(len), cause, truncated }
-}
-
-/// Writes the records of the answer, and the scope that they are good for.
-fn resolve<'s>(
-    snapshot: &'s Snapshot,
-    client: &Client,
-    query: &Query<'_>,
-    writer: &mut ResponseWriter<'s>,
-    resolution: &mut Resolution,
-) -> Result<(), Full> {
     let question = &query.question;
+    let mut edns = query.edns.map(|edns| reply_edns(&snapshot.settings, &edns));
+    let mut resolution = Resolution::refused(Cause::NotServed);
     if question.qclass != CLASS_IN {
         let identity = snapshot.settings.identity.as_deref();
-        if identity::write(question, identity, writer)? {
-            *resolution = Resolution::identity();
+        resolution = identity::resolve(question, identity).unwrap_or(resolution);
+    } else if [Rtype::AXFR, Rtype::IXFR].contains(&question.qtype) {
+        resolution = Resolution::refused(Cause::Transfer);
+    } else if let Some(version) = find_version(snapshot, question) {
+        let prefix = steering_prefix(&snapshot.settings, query);
+        let address = prefix.unwrap_or(client.address);
+        resolution = resolve::resolve(&version.zone, version.map.locate(address), question);
+        if prefix.is_some() {
+            set_scope(&mut edns, version, address, &resolution.same);
         }
-        return Ok(());
     }
-    if [Rtype::AXFR, Rtype::IXFR].contains(&question.qtype) {
-        *resolution = Resolution::refused(Cause::Transfer);
-        return Ok(());
-    }
-    let Some(version) = find_version(snapshot, question) else {
-        return Ok(());
-    };
-    let prefix = steering_prefix(&snapshot.settings, query);
-    let address = prefix.unwrap_or(client.address);
-    let region = version.map.locate(address);
-    let mut resolver = Resolver::new(version, region, writer);
-    let result = resolver.run(question);
-    *resolution = resolver.resolution;
-    if prefix.is_some() && resolution.same != RegionSet::ALL {
-        // Scope 0 says that the answer is good for everybody, which that of a
-        // steered name is not, even where one family of addresses has one
-        // region only (RFC 7871 section 7.2.1).
-        writer.set_scope(version.map.scope(address, &resolution.same).max(1));
-    }
-    result
-}
-
-/// Returns the address to steer by where the query has one.
-///
-/// A prefix of length 0 opts out of it: the resolver's address steers, and
-/// the scope is 0 (RFC 7871 section 7.1.2).
-fn steering_prefix(settings: &Settings, query: &Query<'_>) -> Option<IpAddr> {
-    let subnet = query.edns?.client_subnet.filter(|_| settings.client_subnet)?;
-    subnet.prefix().map(|(address, _)| address)
+    write(client, query, edns, &resolution, out)
 }
 
 /// Returns the version that answers: that of the zone with the longest
@@ -233,6 +185,32 @@ fn find_version<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Option<&
     Some(version)
 }
 
+/// Returns the address to steer by where the query has one.
+///
+/// A prefix of length 0 opts out of it: the resolver's address steers, and
+/// the scope is 0 (RFC 7871 section 7.1.2).
+fn steering_prefix(settings: &Settings, query: &Query<'_>) -> Option<IpAddr> {
+    let subnet = query.edns?.client_subnet.filter(|_| settings.client_subnet)?;
+    subnet.prefix().map(|(address, _)| address)
+}
+
+/// Says for which prefix around an address the answer is good.
+///
+/// Scope 0 says that it is good for everybody, which that of a steered name
+/// is not, even where one family of addresses has one region only (RFC 7871
+/// section 7.2.1).
+fn set_scope(
+    edns: &mut Option<EdnsReply<'_>>,
+    version: &Version,
+    address: IpAddr,
+    same: &RegionSet,
+) {
+    let subnet = edns.as_mut().and_then(|edns| edns.client_subnet.as_mut());
+    if let Some((_, scope)) = subnet.filter(|_| *same != RegionSet::ALL) {
+        *scope = version.map.scope(address, same).max(1);
+    }
+}
+
 fn reply_edns<'a>(settings: &'a Settings, edns: &EdnsQuery<'a>) -> EdnsReply<'a> {
     let mut reply = EdnsReply::new(edns, UDP_PAYLOAD);
     reply.nsid = settings.identity.as_ref().filter(|_| edns.nsid).map(|id| id.as_bytes());
@@ -240,7 +218,76 @@ fn reply_edns<'a>(settings: &'a Settings, edns: &EdnsQuery<'a>) -> EdnsReply<'a>
     reply
 }
 
-/// Answers what is no query with an error; returns its length, in octets.
+//----------- Writing --------------------------------------------------------
+
+/// Writes as much of an answer as there is room for.
+fn write(
+    client: &Client,
+    query: &Query<'_>,
+    edns: Option<EdnsReply<'_>>,
+    resolution: &Resolution<'_>,
+    out: &mut [u8],
+) -> Outcome {
+    let room = client.transport.room(query.edns.map(|edns| edns.payload));
+    let question = Some(query.question.wire);
+    let Ok(mut writer) = ResponseWriter::new(out, room, query.head, question, edns) else {
+        return Outcome { verdict: Verdict::Drop, cause: Cause::NoRoom, truncated: false };
+    };
+    let empty = writer.mark();
+    let truncated = write_records(&mut writer, query, &resolution.records).is_err();
+    if truncated {
+        // Part of an RRset is worse than none: what is cached must be whole
+        // (RFC 2181 section 9), and over TCP it will be.
+        writer.rollback(empty);
+    }
+    let Resolution { rcode, authoritative, cause, .. } = *resolution;
+    let len = writer.finish(Ending { rcode, authoritative, truncated });
+    Outcome { verdict: Verdict::Send(len), cause, truncated }
+}
+
+/// Writes RRsets; fails where one does not fit that the client needs.
+///
+/// Of those that it can do without, a host's addresses are left out together,
+/// and the last host's first: hosts stand in failover order.
+fn write_records(
+    writer: &mut ResponseWriter<'_>,
+    query: &Query<'_>,
+    records: &[Records<'_>],
+) -> Result<(), Full> {
+    for group in records.chunk_by(|a, b| a.optional.is_some() && a.optional == b.optional) {
+        let mark = writer.mark();
+        for rrset in group {
+            match write_rrset(writer, query, rrset) {
+                Err(Full) if rrset.optional.is_some() => {
+                    writer.rollback(mark);
+                    return Ok(());
+                }
+                result => result?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_rrset(
+    writer: &mut ResponseWriter<'_>,
+    query: &Query<'_>,
+    rrset: &Records<'_>,
+) -> Result<(), Full> {
+    let owner = match &rrset.owner {
+        Owner::Question => query.question.name_as_sent(),
+        Owner::Zone(name) => name,
+        Owner::Made(name) => name,
+    };
+    let class = query.question.qclass;
+    let head = RrsetHead { owner, rtype: rrset.rtype, class, ttl: rrset.ttl };
+    match &rrset.data {
+        Data::Zone(list) => writer.rrset(rrset.section, head, list.iter().map(|data| &data[..])),
+        Data::Made(data) => writer.rrset(rrset.section, head, [&data[..]]),
+    }
+}
+
+/// Answers what is no query with an error.
 fn error(client: &Client, settings: &Settings, reply: &ErrorReply<'_>, out: &mut [u8]) -> Verdict {
     let edns = reply.edns.map(|edns| reply_edns(settings, &edns));
     let room = client.transport.room(reply.edns.map(|edns| edns.payload));

@@ -1,11 +1,12 @@
 //! From a question to records: the algorithm of RFC 1034 section 4.3.2.
+//!
+//! What comes out is whole: what of it fits into a message is not decided
+//! here, so that two answers can be told apart without regard to limits.
 
-use super::{CLASS_IN, Cause};
+use super::Cause;
 use crate::geo::{RegionId, RegionSet};
-use crate::snapshot::{Found, Node, Rrset, Status, Variant, Version, Zone};
-use crate::wire::{
-    Full, LowerName, Name, Question, Rcode, ResponseWriter, RrsetHead, Rtype, Section,
-};
+use crate::snapshot::{Found, Node, Rrset, Status, Variant, Zone};
+use crate::wire::{LowerName, Name, Question, Rcode, Rtype, Section};
 
 /// The most aliases that are followed for a client.
 ///
@@ -13,11 +14,31 @@ use crate::wire::{
 /// asks again by itself.
 const ALIASES_MAX: usize = 16;
 
+/// Answers a question from a zone, for the clients of a region.
+pub(super) fn resolve<'s>(
+    zone: &'s Zone,
+    region: RegionId,
+    question: &Question<'_>,
+) -> Resolution<'s> {
+    let mut resolver = Resolver { zone, region, resolution: Resolution::default() };
+    let mut step = resolver.step(&question.name, Owner::Question, question, true);
+    for _ in 0..ALIASES_MAX {
+        let Step::Follow(target) = step else {
+            break;
+        };
+        let Some(name) = within(zone, &target) else {
+            break;
+        };
+        step = resolver.step(&name, Owner::Made(target), question, false);
+    }
+    resolver.resolution
+}
+
 //----------- Resolution -----------------------------------------------------
 
-/// What a question came to, beside the records.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Resolution {
+/// What a question comes to.
+#[derive(Clone, Debug)]
+pub(super) struct Resolution<'s> {
     /// The response code.
     pub(super) rcode: Rcode,
 
@@ -27,39 +48,84 @@ pub(super) struct Resolution {
     /// Why.
     pub(super) cause: Cause,
 
-    /// The regions whose clients get the same answer.
+    /// The regions whose clients get the same.
     pub(super) same: RegionSet,
+
+    /// The RRsets, in the order of the message.
+    pub(super) records: Vec<Records<'s>>,
 }
 
-impl Resolution {
+impl Resolution<'_> {
     /// Returns what a question comes to that is not answered.
     pub(super) fn refused(cause: Cause) -> Self {
-        let (rcode, same) = (Rcode::REFUSED, RegionSet::ALL);
-        Resolution { rcode, authoritative: false, cause, same }
+        Resolution { rcode: Rcode::REFUSED, authoritative: false, cause, ..Self::default() }
     }
+}
 
-    /// Returns what a question for the server's identity comes to.
-    pub(super) fn identity() -> Self {
-        Resolution { cause: Cause::Identity, ..Self::records() }
+impl Default for Resolution<'_> {
+    fn default() -> Self {
+        Resolution {
+            rcode: Rcode::NOERROR,
+            authoritative: true,
+            cause: Cause::Answered,
+            same: RegionSet::ALL,
+            records: Vec::new(),
+        }
     }
+}
 
-    /// Returns what a question comes to that records answer.
-    fn records() -> Self {
-        let (rcode, same) = (Rcode::NOERROR, RegionSet::ALL);
-        Resolution { rcode, authoritative: true, cause: Cause::Answered, same }
-    }
+/// An RRset of an answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Records<'s> {
+    /// Where it stands.
+    pub(super) section: Section,
+
+    /// The name it belongs to.
+    pub(super) owner: Owner<'s>,
+
+    /// The type.
+    pub(super) rtype: Rtype,
+
+    /// The TTL.
+    pub(super) ttl: u32,
+
+    /// The records' data.
+    pub(super) data: Data<'s>,
+
+    /// Of RRsets that the client can do without: the host whose addresses
+    /// are left out together.
+    pub(super) optional: Option<&'s [u8]>,
+}
+
+/// The name that records of an answer belong to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Owner<'s> {
+    /// The name asked for, with the client's letter case.
+    Question,
+
+    /// A name of the zone.
+    Zone(&'s [u8]),
+
+    /// A name that an alias led to.
+    Made(Box<[u8]>),
+}
+
+/// The data of records of an answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Data<'s> {
+    /// Those of the zone.
+    Zone(&'s [Box<[u8]>]),
+
+    /// One that follows from the question.
+    Made(Box<[u8]>),
 }
 
 //----------- Resolver -------------------------------------------------------
 
-/// Answers a question from one version of a zone, for one region.
-pub(super) struct Resolver<'s, 'w, 'b> {
+struct Resolver<'s> {
     zone: &'s Zone,
     region: RegionId,
-    writer: &'w mut ResponseWriter<'b>,
-
-    /// What is known so far; complete when the resolver has run.
-    pub(super) resolution: Resolution,
+    resolution: Resolution<'s>,
 }
 
 /// Where the answer stands after one name.
@@ -71,46 +137,22 @@ enum Step {
     Follow(Box<[u8]>),
 }
 
-impl<'s, 'w, 'b> Resolver<'s, 'w, 'b> {
-    /// Begins an answer; the writer has the question already.
-    pub(super) fn new(
-        version: &'s Version,
-        region: RegionId,
-        writer: &'w mut ResponseWriter<'b>,
-    ) -> Self {
-        Resolver { zone: &version.zone, region, writer, resolution: Resolution::records() }
-    }
-
-    /// Writes the records; stops where they do not fit.
-    pub(super) fn run(&mut self, question: &Question<'_>) -> Result<(), Full> {
-        let mut step = self.step(&question.name, question.name_as_sent(), question.qtype, true)?;
-        for _ in 0..ALIASES_MAX {
-            let Step::Follow(target) = step else {
-                return Ok(());
-            };
-            let Some(name) = self.within(&target) else {
-                return Ok(());
-            };
-            step = self.step(&name, &target, question.qtype, false)?;
-        }
-        Ok(())
-    }
-
+impl<'s> Resolver<'s> {
     /// Answers for one name: the one asked for, or one that an alias led to.
     fn step(
         &mut self,
         name: &LowerName,
-        owner: &[u8],
-        qtype: Rtype,
+        owner: Owner<'s>,
+        question: &Question<'_>,
         is_first: bool,
-    ) -> Result<Step, Full> {
+    ) -> Step {
         match self.zone.find(name.as_wire()) {
-            Found::Exact(node) if node.status == Status::Cut && qtype != Rtype::DS => {
+            Found::Exact(node) if node.status == Status::Cut && question.qtype != Rtype::DS => {
                 self.refer(node, is_first)
             }
-            Found::Exact(node) | Found::Wildcard(node) => self.at_node(node, owner, qtype),
+            Found::Exact(node) | Found::Wildcard(node) => self.at_node(node, owner, question.qtype),
             Found::Referral(node) => self.refer(node, is_first),
-            Found::Redirected(node) => self.redirect(node, owner),
+            Found::Redirected(node) => self.redirect(node, owner, question),
             Found::Missing => {
                 self.resolution.rcode = Rcode::NXDOMAIN;
                 self.negative(Cause::NoName)
@@ -120,7 +162,7 @@ impl<'s, 'w, 'b> Resolver<'s, 'w, 'b> {
 
     /// Answers from the records of a name, or of the wildcard that stands in
     /// for it.
-    fn at_node(&mut self, node: &'s Node, owner: &[u8], qtype: Rtype) -> Result<Step, Full> {
+    fn at_node(&mut self, node: &'s Node, owner: Owner<'s>, qtype: Rtype) -> Step {
         let rrset = match qtype {
             // One RRset will do (RFC 8482 section 4.1).
             Rtype::ANY => node.rrsets.first(),
@@ -130,18 +172,18 @@ impl<'s, 'w, 'b> Resolver<'s, 'w, 'b> {
             return self.no_data(node);
         };
         let variant = self.see(rrset);
-        if variant.rdatas.is_empty() {
+        let [first, ..] = &variant.rdatas[..] else {
             return self.no_data(node);
-        }
-        self.write(Section::Answer, owner, rrset, variant)?;
+        };
+        self.add(Section::Answer, owner, rrset, variant);
         if rrset.rtype == Rtype::CNAME && qtype != Rtype::CNAME && qtype != Rtype::ANY {
-            return Ok(Step::Follow(variant.rdatas[0].clone()));
+            return Step::Follow(first.clone());
         }
         self.hosts(rrset.rtype, variant);
-        Ok(Step::Done)
+        Step::Done
     }
 
-    fn no_data(&mut self, node: &Node) -> Result<Step, Full> {
+    fn no_data(&mut self, node: &Node) -> Step {
         // A type that is missing for one region may exist for another.
         self.resolution.same = self.resolution.same.intersect(&node.same(self.region));
         self.negative(Cause::NoData)
@@ -149,102 +191,99 @@ impl<'s, 'w, 'b> Resolver<'s, 'w, 'b> {
 
     /// Adds the SOA record that tells how long the denial holds (RFC 2308
     /// section 3).
-    fn negative(&mut self, cause: Cause) -> Result<Step, Full> {
+    fn negative(&mut self, cause: Cause) -> Step {
         self.resolution.cause = cause;
         let apex = self.zone.apex();
-        let ttl = self.zone.negative_ttl();
         if let Some(soa) = apex.rrset(Rtype::SOA) {
-            let rdatas = soa.variants[0].rdatas.iter().map(|rdata| &rdata[..]);
-            let owner = apex.owner.as_wire();
-            let head = RrsetHead { owner, rtype: Rtype::SOA, class: CLASS_IN, ttl };
-            self.writer.rrset(Section::Authority, head, rdatas)?;
+            self.resolution.records.push(Records {
+                section: Section::Authority,
+                owner: Owner::Zone(apex.owner.as_wire()),
+                rtype: Rtype::SOA,
+                ttl: self.zone.negative_ttl(),
+                data: Data::Zone(&soa.variants[0].rdatas),
+                optional: None,
+            });
         }
-        Ok(Step::Done)
+        Step::Done
     }
 
     /// Refers to the servers of a delegated name (RFC 1034 section 4.3.2,
     /// step 3b). Without a name server's glue the client could not go on, so
     /// glue below the cut is not optional (RFC 9471 section 3).
-    fn refer(&mut self, cut: &'s Node, is_first: bool) -> Result<Step, Full> {
+    fn refer(&mut self, cut: &'s Node, is_first: bool) -> Step {
         if is_first {
             self.resolution.authoritative = false;
             self.resolution.cause = Cause::Referral;
         }
         let Some(servers) = cut.rrset(Rtype::NS) else {
-            return Ok(Step::Done);
+            return Step::Done;
         };
         let variant = self.see(servers);
-        self.write(Section::Authority, cut.owner.as_wire(), servers, variant)?;
+        self.add(Section::Authority, Owner::Zone(cut.owner.as_wire()), servers, variant);
         let nodes = variant.hosts.iter().map(|id| self.zone.node(*id));
         let (needed, helpful): (Vec<_>, Vec<_>) =
             nodes.partition(|host| host.owner.is_within(&cut.owner));
         for host in needed {
-            self.addresses(host)?;
+            self.addresses(host, None);
         }
         for host in helpful {
-            if self.optional_addresses(host).is_err() {
-                break;
-            }
+            self.addresses(host, Some(host.owner.as_wire()));
         }
-        Ok(Step::Done)
+        Step::Done
     }
 
     /// Replaces the end of a name as a DNAME says (RFC 6672 section 3.2).
-    fn redirect(&mut self, node: &'s Node, owner: &[u8]) -> Result<Step, Full> {
+    fn redirect(&mut self, node: &'s Node, owner: Owner<'s>, question: &Question<'_>) -> Step {
         let Some(dname) = node.rrset(Rtype::DNAME) else {
-            return Ok(Step::Done);
+            return Step::Done;
         };
         let variant = self.see(dname);
         let above = node.owner.as_wire();
-        self.write(Section::Answer, above, dname, variant)?;
-        let prefix = &owner[..owner.len() - above.len()];
-        let target = [prefix, &variant.rdatas[0]].concat();
+        self.add(Section::Answer, Owner::Zone(above), dname, variant);
+        let name = match &owner {
+            Owner::Question => question.name_as_sent(),
+            Owner::Zone(name) => name,
+            Owner::Made(name) => name,
+        };
+        let target = [&name[..name.len() - above.len()], &variant.rdatas[0]].concat();
         if target.len() > Name::MAX_LEN {
             self.resolution.rcode = Rcode::YXDOMAIN;
             self.resolution.cause = Cause::TooLong;
-            return Ok(Step::Done);
+            return Step::Done;
         }
-        let head = RrsetHead { owner, rtype: Rtype::CNAME, class: CLASS_IN, ttl: dname.ttl };
-        self.writer.rrset(Section::Answer, head, [&target[..]])?;
-        Ok(Step::Follow(target.into()))
+        self.resolution.records.push(Records {
+            section: Section::Answer,
+            owner,
+            rtype: Rtype::CNAME,
+            ttl: dname.ttl,
+            data: Data::Made(target.clone().into()),
+            optional: None,
+        });
+        match question.qtype {
+            Rtype::CNAME | Rtype::ANY => Step::Done,
+            _ => Step::Follow(target.into()),
+        }
     }
 
-    /// Adds the addresses of the hosts that records name, as far as they fit.
-    ///
-    /// A host's addresses are left out whole, and the last host's first: hosts
-    /// stand in the order of the records, which for SRV is that of failover.
-    fn hosts(&mut self, rtype: Rtype, variant: &Variant) {
-        let hosts: Vec<_> = variant
-            .hosts
-            .iter()
-            .map(|id| self.zone.node(*id))
+    /// Adds the addresses of the hosts that records name, in the order of the
+    /// records, which for SRV is that of failover.
+    fn hosts(&mut self, rtype: Rtype, variant: &'s Variant) {
+        for host in variant.hosts.iter().map(|id| self.zone.node(*id)) {
             // Addresses below a delegation are not this zone's to give.
-            .filter(|host| host.status == Status::Authoritative || rtype == Rtype::NS)
-            .collect();
-        // Whether they fit or not, they belong to what clients may see.
-        for host in &hosts {
-            for rrset in addresses(host) {
-                self.see(rrset);
-            }
-        }
-        for host in hosts {
-            if self.optional_addresses(host).is_err() {
-                break;
+            if host.status == Status::Authoritative || rtype == Rtype::NS {
+                self.addresses(host, Some(host.owner.as_wire()));
             }
         }
     }
 
-    fn optional_addresses(&mut self, host: &'s Node) -> Result<(), Full> {
-        let mark = self.writer.mark();
-        self.addresses(host).inspect_err(|Full| self.writer.rollback(mark))
-    }
-
-    fn addresses(&mut self, host: &'s Node) -> Result<(), Full> {
-        for rrset in addresses(host) {
+    fn addresses(&mut self, host: &'s Node, optional: Option<&'s [u8]>) {
+        for rrset in [Rtype::A, Rtype::AAAA].into_iter().filter_map(|rtype| host.rrset(rtype)) {
             let variant = self.see(rrset);
-            self.write(Section::Additional, host.owner.as_wire(), rrset, variant)?;
+            self.add(Section::Additional, Owner::Zone(host.owner.as_wire()), rrset, variant);
+            if let Some(added) = self.resolution.records.last_mut() {
+                added.optional = optional;
+            }
         }
-        Ok(())
     }
 
     /// Returns what the client's region sees of an RRset, and notes who else
@@ -255,32 +294,23 @@ impl<'s, 'w, 'b> Resolver<'s, 'w, 'b> {
         variant
     }
 
-    fn write(
-        &mut self,
-        section: Section,
-        owner: &[u8],
-        rrset: &Rrset,
-        variant: &Variant,
-    ) -> Result<(), Full> {
-        if variant.rdatas.is_empty() {
-            return Ok(());
-        }
-        let rdatas = variant.rdatas.iter().map(|rdata| &rdata[..]);
-        let head = RrsetHead { owner, rtype: rrset.rtype, class: CLASS_IN, ttl: rrset.ttl };
-        self.writer.rrset(section, head, rdatas)
-    }
-
-    /// Returns a name as a key if the zone has to do with it: answers use
-    /// nothing outside their zone.
-    fn within(&self, target: &[u8]) -> Option<LowerName> {
-        let name = LowerName::from_wire(target)?;
-        let origin = self.zone.origin();
-        let labels = name.label_count().checked_sub(origin.label_count())?;
-        name.ancestor(labels).eq_ignore_ascii_case(origin.as_wire()).then_some(name)
+    fn add(&mut self, section: Section, owner: Owner<'s>, rrset: &'s Rrset, variant: &'s Variant) {
+        self.resolution.records.push(Records {
+            section,
+            owner,
+            rtype: rrset.rtype,
+            ttl: rrset.ttl,
+            data: Data::Zone(&variant.rdatas),
+            optional: None,
+        });
     }
 }
 
-/// Returns the address RRsets of a host.
-fn addresses(host: &Node) -> impl Iterator<Item = &Rrset> {
-    [Rtype::A, Rtype::AAAA].into_iter().filter_map(|rtype| host.rrset(rtype))
+/// Returns a name as a key if the zone has to do with it: answers use nothing
+/// outside their zone.
+fn within(zone: &Zone, target: &[u8]) -> Option<LowerName> {
+    let name = LowerName::from_wire(target)?;
+    let origin = zone.origin();
+    let labels = name.label_count().checked_sub(origin.label_count())?;
+    name.ancestor(labels).eq_ignore_ascii_case(origin.as_wire()).then_some(name)
 }
