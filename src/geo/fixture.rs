@@ -13,7 +13,9 @@ pub(super) enum Value {
     Text(&'static str),
     Double(f64),
     Float(f32),
+    Short(u16),
     Number(u32),
+    Long(u64),
     Map(Vec<(&'static str, Value)>),
     List(Vec<Value>),
 }
@@ -129,15 +131,15 @@ fn tree(nodes: &[[Child; 2]], record_bits: u32, offsets: &[usize]) -> Vec<u8> {
 fn metadata(layout: Layout, record_bits: u32, nodes: usize) -> Value {
     let version = if layout == Layout::V4 { 4 } else { 6 };
     Value::Map(vec![
-        ("binary_format_major_version", Value::Number(2)),
-        ("binary_format_minor_version", Value::Number(0)),
-        ("build_epoch", Value::Number(1_780_000_000)),
+        ("binary_format_major_version", Value::Short(2)),
+        ("binary_format_minor_version", Value::Short(0)),
+        ("build_epoch", Value::Long(1_780_000_000)),
         ("database_type", Value::Text("test")),
         ("description", Value::Map(Vec::new())),
-        ("ip_version", Value::Number(version)),
+        ("ip_version", Value::Short(version)),
         ("languages", Value::List(Vec::new())),
         ("node_count", Value::Number(nodes as u32)),
-        ("record_size", Value::Number(record_bits)),
+        ("record_size", Value::Short(record_bits as u16)),
     ])
 }
 
@@ -153,6 +155,14 @@ fn write(out: &mut Vec<u8>, value: &Value) {
         }
         Value::Float(number) => {
             control(out, 15, 4);
+            out.extend(number.to_be_bytes());
+        }
+        Value::Short(number) => {
+            control(out, 5, 2);
+            out.extend(number.to_be_bytes());
+        }
+        Value::Long(number) => {
+            control(out, 9, 8);
             out.extend(number.to_be_bytes());
         }
         Value::Number(number) => {

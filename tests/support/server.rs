@@ -237,7 +237,8 @@ impl Resolver {
             "server:\n  interface: {ip}@{port}\n  port: {port}\n  outgoing-interface: {source}\n  \
              do-not-query-localhost: no\n  directory: \"{folder}\"\n  pidfile: \"\"\n  \
              username: \"\"\n  chroot: \"\"\n  use-syslog: no\n  verbosity: 0\n  \
-             do-daemonize: no\n  num-threads: 1\n  module-config: \"iterator\"\n  qname-minimisation: yes\n  \
+             do-daemonize: no\n  num-threads: 1\n  module-config: \"iterator\"\n  \
+             qname-minimisation: yes\n  \
              qname-minimisation-strict: yes\n  use-caps-for-id: yes\n  \
              access-control: 127.0.0.0/8 allow\n  local-zone: \"example.com.\" nodefault\n\
              remote-control:\n  control-enable: no\n\
