@@ -6,10 +6,10 @@
 //!              NAPTR, [[geo]], SOA    not fit          wildcards, hosts
 //! ```
 //!
-//! - [`publish`](self::publish) turns each table into draft RRsets: an
+//! - `publish` turns each table into draft RRsets: an
 //!   owner, a type, a TTL, and the records that each region sees.
-//! - [`check`](self::check) joins the drafts and reports what contradicts.
-//! - [`tree`](self::tree) builds the immutable [`Zone`].
+//! - `check` joins the drafts and reports what contradicts.
+//! - `tree` builds the immutable [`Zone`].
 //!
 //! Pure: no I/O, no clock, no randomness. The same tables and the same
 //! serial give an equal zone, and order comes from the data alone.
