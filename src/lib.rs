@@ -24,7 +24,8 @@
 //! - [`snapshot`]: the immutable value that answers queries.
 //! - [`answer`]: the answer core.
 //! - [`transport`]: sockets around the answer core.
-//! - [`daemon`]: loading, wiring, signals.
+//! - [`daemon`]: loading, reloading, wiring, signals.
+//! - [`clock`]: the wall clock, for the two above.
 //! - [`cli`]: one file a command.
 //!
 //! # What is deliberately absent
@@ -37,6 +38,7 @@
 
 pub mod answer;
 pub mod cli;
+pub mod clock;
 pub mod compile;
 pub mod config;
 pub mod daemon;

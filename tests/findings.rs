@@ -50,7 +50,7 @@ fn check(root: &Path, code: &Path, case: &Path) -> Option<String> {
 
 fn read(root: &Path, case: &Path, sources: &mut Sources, report: &mut Report) {
     if case.join("trunkdns.toml").exists() {
-        load::load(&case.join("trunkdns.toml"), sources, report);
+        load::load(&case.join("trunkdns.toml"), sources, report, |_| 1);
     } else if case.join("regions.toml").exists() {
         read_regions(sources, &case.join("regions.toml"), report);
     } else {
@@ -58,7 +58,7 @@ fn read(root: &Path, case: &Path, sources: &mut Sources, report: &mut Report) {
         let mut found = Report::default();
         let tables = read_zone(sources, case, &regions, &mut found);
         let folder = ZoneFolder { folder: case.to_owned(), tables, report: found };
-        load::compile_zone(folder, &regions, report);
+        load::compile_zone(folder, &regions, |_| 1, report);
     }
 }
 

@@ -1,8 +1,8 @@
 //! The answer core: octets in, octets out, for every transport.
 //!
-//! [`answer`] is a function of the snapshot, the client and the message. It
-//! does no I/O, reads no clock and uses no randomness: the same client and
-//! question get the same octets, on every thread and over every transport,
+//! [`answer`] is a function of the snapshot, the client, the time and the
+//! message. It does no I/O, reads no clock and uses no randomness: the same
+//! client and question in the same second get the same octets, on every thread and over every transport,
 //! size limits aside.
 //!
 //! The steps are those of RFC 1034 section 4.3.2, with wildcards as RFC 4592
@@ -16,14 +16,17 @@
 //! way the regions that would see the same are intersected; the widest prefix
 //! around the client in which only these occur is the scope of the answer.
 
+mod change;
 mod identity;
 mod resolve;
 
 use std::net::IpAddr;
 
+pub use self::change::change;
+
 use self::resolve::{Data, Owner, Records, Resolution};
-use crate::geo::RegionSet;
-use crate::snapshot::{Settings, Snapshot, Version};
+use crate::geo::{self, RegionSet};
+use crate::snapshot::{Moment, Settings, Snapshot, Timeline, Version, View};
 use crate::wire::{
     EdnsQuery, EdnsReply, Ending, ErrorReply, Full, Parsed, Query, Question, Reason, Reply,
     ResponseWriter, RrsetHead, Rtype, parse,
@@ -44,9 +47,15 @@ pub const UDP_PAYLOAD: u16 = 1232;
 /// `out` takes the response; its length bounds the response's, beside what
 /// client and transport allow. It should have room for 65,535 octets over
 /// TCP, for [`UDP_PAYLOAD`] over UDP.
-pub fn answer(snapshot: &Snapshot, client: &Client, message: &[u8], out: &mut [u8]) -> Outcome {
+pub fn answer(
+    snapshot: &Snapshot,
+    client: &Client,
+    now: Moment,
+    message: &[u8],
+    out: &mut [u8],
+) -> Outcome {
     match parse(message) {
-        Parsed::Query(query) => respond(snapshot, client, &query, out),
+        Parsed::Query(query) => respond(snapshot, client, now, &query, out),
         Parsed::Refused(refusal) => {
             let verdict = match refusal.reply {
                 Reply::Drop => Verdict::Drop,
@@ -154,35 +163,54 @@ pub enum Cause {
 
 //----------- Responding -----------------------------------------------------
 
-fn respond(snapshot: &Snapshot, client: &Client, query: &Query<'_>, out: &mut [u8]) -> Outcome {
+fn respond(
+    snapshot: &Snapshot,
+    client: &Client,
+    now: Moment,
+    query: &Query<'_>,
+    out: &mut [u8],
+) -> Outcome {
     let question = &query.question;
     let mut edns = query.edns.map(|edns| reply_edns(&snapshot.settings, &edns));
     let mut resolution = Resolution::refused(Cause::NotServed);
+    let mut cap = None;
     if question.qclass != CLASS_IN {
         let identity = snapshot.settings.identity.as_deref();
         resolution = identity::resolve(question, identity).unwrap_or(resolution);
     } else if [Rtype::AXFR, Rtype::IXFR].contains(&question.qtype) {
         resolution = Resolution::refused(Cause::Transfer);
-    } else if let Some(version) = find_version(snapshot, question) {
+    } else if let Some(timeline) = find_timeline(snapshot, question) {
         let prefix = steering_prefix(&snapshot.settings, query);
         let address = prefix.unwrap_or(client.address);
-        resolution = resolve::resolve(&version.zone, version.map.locate(address), question);
-        if prefix.is_some() {
-            set_scope(&mut edns, version, address, &resolution.same);
+        let view = timeline.view(address, now);
+        resolution = resolve_in(view.version(), address, question);
+        cap = view.cap(now, |other| !resolution.agrees(&resolve_in(other, address, question)));
+        let subnet = edns.as_mut().and_then(|edns| edns.client_subnet.as_mut());
+        if let Some((_, scope)) = subnet.filter(|_| prefix.is_some()) {
+            *scope = handover_scope(&view, address, question, &resolution);
         }
     }
-    write(client, query, edns, &resolution, out)
+    write(client, query, edns, &resolution, cap, out)
 }
 
-/// Returns the version that answers: that of the zone with the longest
+/// Returns the timeline that answers: that of the zone with the longest
 /// origin, or of the zone above it for the DS records of an origin.
-fn find_version<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Option<&'s Version> {
+fn find_timeline<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Option<&'s Timeline> {
     let key = question.name.as_wire();
-    let version = snapshot.find(key)?;
-    if question.qtype == Rtype::DS && version.zone.origin().as_wire().len() == key.len() {
-        return Some(snapshot.find_parent(key).unwrap_or(version));
+    let timeline = snapshot.find(key)?;
+    let is_origin = timeline.newest().zone.origin().as_wire().len() == key.len();
+    if question.qtype == Rtype::DS && is_origin {
+        return Some(snapshot.find_parent(key).unwrap_or(timeline));
     }
-    Some(version)
+    Some(timeline)
+}
+
+fn resolve_in<'s>(
+    version: &'s Version,
+    address: IpAddr,
+    question: &Question<'_>,
+) -> Resolution<'s> {
+    resolve::resolve(&version.zone, version.map.locate(address), question)
 }
 
 /// Returns the address to steer by where the query has one.
@@ -194,21 +222,37 @@ fn steering_prefix(settings: &Settings, query: &Query<'_>) -> Option<IpAddr> {
     subnet.prefix().map(|(address, _)| address)
 }
 
-/// Says for which prefix around an address the answer is good.
+/// Returns for which prefix around an address an answer is good, in bits.
 ///
-/// Scope 0 says that it is good for everybody, which that of a steered name
-/// is not, even where one family of addresses has one region only (RFC 7871
-/// section 7.2.1).
-fn set_scope(
-    edns: &mut Option<EdnsReply<'_>>,
-    version: &Version,
+/// In a handover that is where all versions under way agree with what they
+/// say to this client, since others in a wider prefix might be told otherwise
+/// or until another time; and where one says something else, no wider than
+/// the network, because networks change over apart.
+fn handover_scope(
+    view: &View<'_>,
     address: IpAddr,
-    same: &RegionSet,
-) {
-    let subnet = edns.as_mut().and_then(|edns| edns.client_subnet.as_mut());
-    if let Some((_, scope)) = subnet.filter(|_| *same != RegionSet::ALL) {
-        *scope = version.map.scope(address, same).max(1);
+    question: &Question<'_>,
+    resolution: &Resolution<'_>,
+) -> u8 {
+    let mut widest = scope(view.version(), address, &resolution.same);
+    for other in view.others() {
+        let said = resolve_in(other, address, question);
+        widest = widest.max(scope(other, address, &said.same));
+        if !resolution.agrees(&said) {
+            widest = widest.max(geo::network_len(address));
+        }
     }
+    widest
+}
+
+/// Returns the widest prefix around an address in which a version's answer is
+/// the same, in bits.
+///
+/// Scope 0 says that an answer is good for everybody, which that of a steered
+/// name is not, even where one family of addresses has one region only (RFC
+/// 7871 section 7.2.1).
+fn scope(version: &Version, address: IpAddr, same: &RegionSet) -> u8 {
+    if *same == RegionSet::ALL { 0 } else { version.map.scope(address, same).max(1) }
 }
 
 fn reply_edns<'a>(settings: &'a Settings, edns: &EdnsQuery<'a>) -> EdnsReply<'a> {
@@ -226,6 +270,7 @@ fn write(
     query: &Query<'_>,
     edns: Option<EdnsReply<'_>>,
     resolution: &Resolution<'_>,
+    cap: Option<u32>,
     out: &mut [u8],
 ) -> Outcome {
     let room = client.transport.room(query.edns.map(|edns| edns.payload));
@@ -234,7 +279,7 @@ fn write(
         return Outcome { verdict: Verdict::Drop, cause: Cause::NoRoom, truncated: false };
     };
     let empty = writer.mark();
-    let truncated = write_records(&mut writer, query, &resolution.records).is_err();
+    let truncated = write_records(&mut writer, query, &resolution.records, cap).is_err();
     if truncated {
         // Part of an RRset is worse than none: what is cached must be whole
         // (RFC 2181 section 9), and over TCP it will be.
@@ -253,11 +298,12 @@ fn write_records(
     writer: &mut ResponseWriter<'_>,
     query: &Query<'_>,
     records: &[Records<'_>],
+    cap: Option<u32>,
 ) -> Result<(), Full> {
     for group in records.chunk_by(|a, b| a.optional.is_some() && a.optional == b.optional) {
         let mark = writer.mark();
         for rrset in group {
-            match write_rrset(writer, query, rrset) {
+            match write_rrset(writer, query, rrset, cap) {
                 Err(Full) if rrset.optional.is_some() => {
                     writer.rollback(mark);
                     return Ok(());
@@ -273,6 +319,7 @@ fn write_rrset(
     writer: &mut ResponseWriter<'_>,
     query: &Query<'_>,
     rrset: &Records<'_>,
+    cap: Option<u32>,
 ) -> Result<(), Full> {
     let owner = match &rrset.owner {
         Owner::Question => query.question.name_as_sent(),
@@ -280,7 +327,8 @@ fn write_rrset(
         Owner::Made(name) => name,
     };
     let class = query.question.qclass;
-    let head = RrsetHead { owner, rtype: rrset.rtype, class, ttl: rrset.ttl };
+    let ttl = cap.map_or(rrset.ttl, |cap| rrset.ttl.min(cap));
+    let head = RrsetHead { owner, rtype: rrset.rtype, class, ttl };
     match &rrset.data {
         Data::Zone(list) => writer.rrset(rrset.section, head, list.iter().map(|data| &data[..])),
         Data::Made(data) => writer.rrset(rrset.section, head, [&data[..]]),

@@ -60,6 +60,21 @@ impl Resolution<'_> {
     pub(super) fn refused(cause: Cause) -> Self {
         Resolution { rcode: Rcode::REFUSED, authoritative: false, cause, ..Self::default() }
     }
+
+    /// Says whether clients of every region get this.
+    pub(super) fn is_for_all(&self) -> bool {
+        self.same == RegionSet::ALL
+    }
+
+    /// Says whether a client is told the same; the serial of the SOA record
+    /// does not count.
+    pub(super) fn agrees(&self, other: &Resolution<'_>) -> bool {
+        let mut pairs = self.records.iter().zip(&other.records);
+        self.rcode == other.rcode
+            && self.authoritative == other.authoritative
+            && self.records.len() == other.records.len()
+            && pairs.all(|(own, other)| own.agrees(other))
+    }
 }
 
 impl Default for Resolution<'_> {
@@ -95,6 +110,29 @@ pub(super) struct Records<'s> {
     /// Of RRsets that the client can do without: the host whose addresses
     /// are left out together.
     pub(super) optional: Option<&'s [u8]>,
+}
+
+impl Records<'_> {
+    /// Says whether both are the same; the serial of an SOA record does not
+    /// count.
+    pub(super) fn agrees(&self, other: &Records<'_>) -> bool {
+        match (&self.data, &other.data) {
+            (Data::Zone([own]), Data::Zone([others])) if self.rtype == Rtype::SOA => {
+                let place = |records: &Records<'_>| (records.section, records.rtype, records.ttl);
+                place(self) == place(other)
+                    && self.owner == other.owner
+                    && without_serial(own) == without_serial(others)
+            }
+            _ => self == other,
+        }
+    }
+}
+
+/// Returns what an SOA record says before and behind its serial, five numbers
+/// of four octets standing at the end (RFC 1035 section 3.3.13).
+fn without_serial(soa: &[u8]) -> (&[u8], &[u8]) {
+    let (names, numbers) = soa.split_at(soa.len().saturating_sub(20));
+    (names, numbers.get(4..).unwrap_or_default())
 }
 
 /// The name that records of an answer belong to.

@@ -20,7 +20,8 @@ pub(super) struct Options {
 pub(super) fn run(config: &Path, options: &Options) -> ExitCode {
     let mut sources = Sources::default();
     let mut report = Report::default();
-    let loaded = load::load(config, &mut sources, &mut report);
+    let loaded = load::load(config, &mut sources, &mut report, |_| 1);
+    let loaded = loaded.filter(|_| !report.has_errors());
     if options.json {
         println!("{:#}", report.to_json(&sources));
     } else {

@@ -17,9 +17,9 @@ pub(super) fn run(config: &Path) -> ExitCode {
     start_logging();
     let mut sources = Sources::default();
     let mut report = Report::default();
-    let loaded = load::load(config, &mut sources, &mut report);
+    let loaded = load::load(config, &mut sources, &mut report, |_| 1);
     eprint!("{}", report.render(&sources, wants_color(&std::io::stderr())));
-    let Some(loaded) = loaded else {
+    let Some(loaded) = loaded.filter(|_| !report.has_errors()) else {
         eprintln!("trunkdns: nothing is served: mend the errors above, then start again");
         return ExitCode::FAILURE;
     };

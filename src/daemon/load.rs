@@ -1,6 +1,6 @@
-//! From the operator's files to a snapshot.
+//! From the operator's files to compiled zones.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -8,22 +8,56 @@ use crate::compile;
 use crate::config::model::{Config, ZoneTables};
 use crate::config::{self, ZoneFolder};
 use crate::diag::{Code, Report, Severity, Sources};
-use crate::geo::{CloudLists, Databases, RegionMap, RegionTable};
-use crate::snapshot::{Settings, Snapshot, Version, Zone};
+use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
+use crate::snapshot::{Settings, Snapshot, Timeline, Version, Zone};
+use crate::wire::Name;
+
+/// Reads and compiles everything that a configuration file names.
+///
+/// Everything found is reported, also behind the first error. Returns nothing
+/// where the configuration, the region table, a database or a cloud list is
+/// refused; a zone that is refused is missing from what is returned.
+///
+/// `serial` gives the least SOA serial of a zone whose tables fix none.
+pub fn load(
+    path: &Path,
+    sources: &mut Sources,
+    report: &mut Report,
+    serial: impl Fn(&Name) -> u32,
+) -> Option<Loaded> {
+    let config = config::read_config(sources, path, report)?;
+    let regions = config::read_regions(sources, &config.geoip.regions, report)?;
+    let map = region_map(&config, &regions, sources, report);
+    let folders = config::read_zones_directory(sources, &config.zones, &regions, report);
+    let shared_is_sound = !report.has_errors();
+    let zones = folders
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|folder| compile_zone(folder, &regions, &serial, report))
+        .collect();
+    let map = Arc::new(map.filter(|_| shared_is_sound)?);
+    Some(Loaded { path: path.to_owned(), config, regions, map, zones })
+}
 
 //----------- Loaded ---------------------------------------------------------
 
 /// What the operator's files make.
 #[derive(Debug)]
 pub struct Loaded {
+    /// The configuration's file.
+    pub path: PathBuf,
+
     /// The configuration.
     pub config: Config,
 
     /// The region table.
     pub regions: RegionTable,
 
-    /// What answers queries.
-    pub snapshot: Snapshot,
+    /// Where clients are.
+    pub map: Arc<RegionMap>,
+
+    /// The zones that can be served.
+    pub zones: Vec<Zone>,
 }
 
 impl Loaded {
@@ -32,37 +66,27 @@ impl Loaded {
         let count = |count: usize, noun: &str| {
             format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
         };
-        format!(
-            "{}, {}",
-            count(self.snapshot.versions().len(), "zone"),
-            count(self.regions.regions.len(), "region")
-        )
+        let regions = count(self.regions.regions.len(), "region");
+        format!("{}, {regions}", count(self.zones.len(), "zone"))
     }
-}
 
-/// Reads and compiles everything that a configuration file names.
-///
-/// Returns nothing if anything is refused. Everything found is reported, also
-/// behind the first error.
-pub fn load(path: &Path, sources: &mut Sources, report: &mut Report) -> Option<Loaded> {
-    let config = config::read_config(sources, path, report)?;
-    let regions = config::read_regions(sources, &config.geoip.regions, report)?;
-    let map = region_map(&config, &regions, sources, report);
-    let folders = config::read_zones_directory(sources, &config.zones, &regions, report);
-    let folders = folders.unwrap_or_default().into_iter();
-    let zones: Vec<_> =
-        folders.filter_map(|folder| compile_zone(folder, &regions, report)).collect();
-    if report.has_errors() {
-        return None;
+    /// Returns what answers say beside records.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            client_subnet: self.config.geoip.client_subnet,
+            identity: self.config.server.identity.clone(),
+        }
     }
-    let map = Arc::new(map?);
-    let versions = zones.into_iter().map(|zone| Arc::new(Version { zone, map: map.clone() }));
-    let settings = Settings {
-        client_subnet: config.geoip.client_subnet,
-        identity: config.server.identity.clone(),
-    };
-    let snapshot = Snapshot::new(1, settings, versions);
-    Some(Loaded { config, regions, snapshot })
+
+    /// Makes the first snapshot: every zone is in force for everybody.
+    pub fn into_snapshot(self) -> Snapshot {
+        let settings = self.settings();
+        let timelines = self.zones.into_iter().map(|zone| {
+            let version = Version { zone, map: self.map.clone() };
+            Arc::new(Timeline::new(Arc::new(version), 0))
+        });
+        Snapshot::new(1, settings, timelines)
+    }
 }
 
 fn region_map(
@@ -73,8 +97,11 @@ fn region_map(
 ) -> Option<RegionMap> {
     let databases = Databases::load(&config.geoip.databases, sources, report);
     let clouds = CloudLists::load(regions, sources, report);
+    Rules::check(regions, report);
     (!report.has_errors()).then(|| RegionMap::compile(regions, &clouds, &databases))
 }
+
+//----------- Zones ----------------------------------------------------------
 
 /// Compiles a zone folder that was read, if nothing of it was lost.
 ///
@@ -82,6 +109,7 @@ fn region_map(
 pub fn compile_zone(
     folder: ZoneFolder,
     regions: &RegionTable,
+    serial: impl Fn(&Name) -> u32,
     report: &mut Report,
 ) -> Option<Zone> {
     // Tables that were read in part would be found to lack what could not be
@@ -93,14 +121,15 @@ pub fn compile_zone(
     let is_sound = !folder.report.has_errors();
     report.extend(folder.report);
     let tables = folder.tables.filter(|_| is_whole)?;
-    compile::compile(&tables, regions, serial(&tables), report).filter(|_| is_sound)
+    let serial = serial(&tables.origin).max(last_written(&tables));
+    compile::compile(&tables, regions, serial, report).filter(|_| is_sound)
 }
 
-/// Returns the serial of a zone whose tables fix none: when they were last
-/// written, in seconds.
+/// Returns when the tables of a zone were last written, in seconds since the
+/// Unix epoch: the serial of a zone whose tables fix none.
 ///
 /// Edits make it rise, and a restart without an edit leaves it.
-fn serial(tables: &ZoneTables) -> u32 {
+fn last_written(tables: &ZoneTables) -> u32 {
     let newest = |folder: &Path| {
         let entries = std::fs::read_dir(folder).ok()?;
         let times = entries.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok());

@@ -4,6 +4,7 @@
 //! [`serve`] hands it to the transports through one `ArcSwap`.
 
 pub mod load;
+mod reload;
 
 use std::fmt;
 use std::io;
@@ -14,6 +15,8 @@ use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::load::Loaded;
+use self::reload::Reloaded;
+use crate::clock;
 use crate::transport::{self, Listener};
 
 /// Serves what was loaded until SIGTERM or SIGINT.
@@ -32,9 +35,10 @@ async fn run(loaded: Loaded, ready: impl FnOnce(String)) -> Result<(), Error> {
     let mut hangup = signal(SignalKind::hangup()).map_err(Error::Runtime)?;
     let listeners = bind(&loaded)?;
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.to_string()).collect();
-    let summary = loaded.summary();
-    let snapshot = Arc::new(ArcSwap::from_pointee(loaded.snapshot));
-    let mut server = transport::hickory::start(listeners, snapshot).map_err(Error::Runtime)?;
+    let (path, summary) = (loaded.path.clone(), loaded.summary());
+    let snapshot = Arc::new(ArcSwap::from_pointee(loaded.into_snapshot()));
+    let mut server =
+        transport::hickory::start(listeners, snapshot.clone()).map_err(Error::Runtime)?;
     ready(format!(
         "trunkdns {} ready: {summary}, UDP and TCP on {}",
         env!("CARGO_PKG_VERSION"),
@@ -45,12 +49,36 @@ async fn run(loaded: Loaded, ready: impl FnOnce(String)) -> Result<(), Error> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
-                tracing::warn!("SIGHUP ignored: restart the server to take in changed files");
+                let (path, snapshot) = (path.clone(), snapshot.clone());
+                // One at a time: the next signal is looked at when this one is done.
+                let reloading = tokio::task::spawn_blocking(move || {
+                    reload::reload(&path, &snapshot, clock::now)
+                });
+                report_reload(reloading.await);
             }
         }
     }
     tracing::info!("stopping");
     server.shutdown_gracefully().await.map_err(|error| Error::Runtime(io::Error::other(error)))
+}
+
+/// Logs what became of a reload.
+fn report_reload(result: Result<Reloaded, tokio::task::JoinError>) {
+    match result {
+        Ok(reloaded) => {
+            for finding in reloaded.findings.lines() {
+                tracing::warn!("{finding}");
+            }
+            for line in &reloaded.lines {
+                tracing::info!("reload: {line}");
+            }
+            match reloaded.is_whole {
+                true => tracing::info!("reload: done"),
+                false => tracing::error!("reload: not all files could be used, see above"),
+            }
+        }
+        Err(error) => tracing::error!(%error, "reload failed; what was served is served"),
+    }
 }
 
 fn bind(loaded: &Loaded) -> Result<Vec<Listener>, Error> {

@@ -51,3 +51,4 @@ pub use self::region::{
     RegionTable, Subdivision,
 };
 pub use self::rules::{Decision, Rule, Rules};
+pub use self::special::{canonical, network_len};

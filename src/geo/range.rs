@@ -6,6 +6,7 @@
 //! occur in 64 and in 4096 ranges in a row, so that the edges of an answer
 //! are found without a walk over everything in between.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::prefix::Family;
@@ -88,6 +89,14 @@ impl RegionMap {
             let (first, last, region) = range;
             (family.address(first), family.address(last), region)
         })
+    }
+
+    /// Returns every pair of regions that some address has in this map and in
+    /// another one.
+    pub fn pairs(&self, other: &RegionMap) -> BTreeSet<(RegionId, RegionId)> {
+        let v4 = self.v4.pairs(&other.v4);
+        let v6 = self.v6.pairs(&other.v6);
+        v4.into_iter().chain(v6).filter(|(own, _)| *own != WALL).collect()
     }
 
     /// Counts the IPv4 addresses of each region, by [`RegionId`].
@@ -284,6 +293,24 @@ impl<A: Address> Ranges<A> {
             let group = (0..group).rev().find(|at| !self.groups[*at].is_subset(same))?;
             (0..(group + 1) * FAN).rev().find(outside)
         })
+    }
+
+    /// Walks both lists side by side: a pair begins wherever one of them does.
+    fn pairs(&self, other: &Self) -> BTreeSet<(RegionId, RegionId)> {
+        let mut pairs = BTreeSet::new();
+        let (mut own, mut others) = (0, 0);
+        loop {
+            pairs.insert((self.regions[own], other.regions[others]));
+            match (self.starts.get(own + 1), other.starts.get(others + 1)) {
+                (None, None) => return pairs,
+                (Some(next), Some(other)) if next == other => {
+                    own += 1;
+                    others += 1;
+                }
+                (Some(next), other) if other.is_none_or(|other| next < other) => own += 1,
+                _ => others += 1,
+            }
+        }
     }
 
     /// Returns first and last address and region of each range.

@@ -99,8 +99,17 @@ impl Embedding {
     }
 }
 
+/// Returns how many bits of an address say which network it is in, where
+/// networks are /24 of IPv4 and /48 of IPv6.
+pub fn network_len(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 24,
+        IpAddr::V6(outer) => Embedding::find(outer).map_or(48, |(at, _)| at.bits_before() + 24),
+    }
+}
+
 /// Returns the address that counts: the IPv4 address where one is embedded.
-pub(super) fn canonical(address: IpAddr) -> IpAddr {
+pub fn canonical(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(inner) => Embedding::find(inner).map_or(address, |(_, inner)| inner.into()),

@@ -1,9 +1,10 @@
 //! The immutable value that answers queries.
 //!
 //! ```text
-//!  Snapshot ─┬─ Version (zone A) ─┬─ Zone: names, RRsets, variants a region
-//!            │                    └─ RegionMap: address -> region
-//!            ├─ Version (zone B) ─── …
+//!  Snapshot ─┬─ Timeline (zone A) ─┬─ Version ─┬─ Zone: names, RRsets, variants a region
+//!            │                     │           └─ RegionMap: address -> region
+//!            │                     └─ Version (pending) …
+//!            ├─ Timeline (zone B) ─── …
 //!            └─ Settings: what answers say beside records
 //! ```
 //!
@@ -12,6 +13,7 @@
 //! message. Nothing in here is ever edited, and nothing in here does I/O or
 //! reads a clock.
 
+mod timeline;
 mod zone;
 
 use std::collections::HashMap;
@@ -21,6 +23,7 @@ use rustc_hash::FxBuildHasher;
 
 use crate::geo::RegionMap;
 
+pub use self::timeline::{Change, Entry, Moment, Network, Order, Publication, Timeline, View};
 pub use self::zone::{Found, Node, NodeId, Rrset, Status, Variant, Zone};
 
 //----------- Snapshot -------------------------------------------------------
@@ -34,58 +37,63 @@ pub struct Snapshot {
     /// What answers say beside records.
     pub settings: Settings,
 
-    zones: HashMap<Box<[u8]>, Arc<Version>, FxBuildHasher>,
+    zones: HashMap<Box<[u8]>, Arc<Timeline>, FxBuildHasher>,
 
     /// The most labels that an origin has: longer suffixes need no look-up.
     labels_max: usize,
 }
 
 impl Snapshot {
-    /// Returns a snapshot of versions, one a zone.
+    /// Returns a snapshot of timelines, one a zone.
     pub fn new(
         generation: u64,
         settings: Settings,
-        versions: impl IntoIterator<Item = Arc<Version>>,
+        timelines: impl IntoIterator<Item = Arc<Timeline>>,
     ) -> Self {
-        let zones: HashMap<_, _, _> =
-            versions.into_iter().map(|version| (version.zone.origin().to_key(), version)).collect();
-        let labels_max =
-            zones.values().map(|version| version.zone.origin().label_count()).max().unwrap_or(0);
+        let zones: HashMap<_, _, _> = timelines
+            .into_iter()
+            .map(|timeline| (timeline.newest().zone.origin().to_key(), timeline))
+            .collect();
+        let labels_max = zones
+            .values()
+            .map(|timeline: &Arc<Timeline>| timeline.newest().zone.origin().label_count())
+            .max()
+            .unwrap_or(0);
         Snapshot { generation, settings, zones, labels_max }
     }
 
-    /// Returns the version of the zone that a name is in: the one with the
+    /// Returns the timeline of the zone that a name is in: the one with the
     /// longest origin.
     ///
     /// `key` is a name in wire format and lower case.
-    pub fn find(&self, key: &[u8]) -> Option<&Version> {
+    pub fn find(&self, key: &[u8]) -> Option<&Timeline> {
         let mut labels = label_count(key);
         let mut rest = key;
         loop {
             if labels <= self.labels_max
-                && let Some(version) = self.zones.get(rest)
+                && let Some(timeline) = self.zones.get(rest)
             {
-                return Some(version);
+                return Some(timeline);
             }
             rest = parent(rest)?;
             labels -= 1;
         }
     }
 
-    /// Returns the version of the zone that delegates a name, if it is here:
+    /// Returns the timeline of the zone that delegates a name, if it is here:
     /// the one with the longest origin that is not the name itself.
     ///
     /// That zone, and not the child, holds the name's DS records (RFC 4035
     /// section 3.1.4.1).
-    pub fn find_parent(&self, key: &[u8]) -> Option<&Version> {
+    pub fn find_parent(&self, key: &[u8]) -> Option<&Timeline> {
         self.find(parent(key)?)
     }
 
-    /// Returns all versions, in the order of their zones' names.
-    pub fn versions(&self) -> Vec<&Arc<Version>> {
-        let mut versions: Vec<_> = self.zones.values().collect();
-        versions.sort_by(|a, b| a.zone.origin().cmp(b.zone.origin()));
-        versions
+    /// Returns all timelines, in the order of their zones' names.
+    pub fn timelines(&self) -> Vec<&Arc<Timeline>> {
+        let mut timelines: Vec<_> = self.zones.values().collect();
+        timelines.sort_by(|a, b| a.newest().zone.origin().cmp(b.newest().zone.origin()));
+        timelines
     }
 }
 

@@ -15,7 +15,7 @@ use crate::wire::{Name, Rtype};
 /// Every ancestor of a name up to the origin has a node of its own, so that
 /// empty non-terminals are found like any other name (RFC 4592 section
 /// 2.2.2), and a name that is not found has its closest encloser here.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Zone {
     origin: Name,
     nodes: Vec<Node>,
@@ -69,6 +69,14 @@ impl Zone {
     /// smaller of its own and its MINIMUM field (RFC 2308 section 3).
     pub fn negative_ttl(&self) -> u32 {
         self.negative_ttl
+    }
+
+    /// Returns the serial of the SOA record.
+    pub fn serial(&self) -> u32 {
+        // Five numbers stand at the record's end, the serial first.
+        let soa = self.apex().rrset(Rtype::SOA).map(|soa| &soa.variants[0].rdatas[0]);
+        let numbers = soa.and_then(|rdata| rdata.last_chunk::<20>());
+        numbers.map_or(0, |[a, b, c, d, ..]| u32::from_be_bytes([*a, *b, *c, *d]))
     }
 
     /// Finds what the zone has for a name.
@@ -158,7 +166,7 @@ pub enum Found<'a> {
 //----------- Node -----------------------------------------------------------
 
 /// A name of the zone.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Node {
     /// The name.
     pub owner: Name,
@@ -210,7 +218,7 @@ pub enum Status {
 //----------- Rrset ----------------------------------------------------------
 
 /// The records of a name and type, for every client.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rrset {
     /// The type.
     pub rtype: Rtype,
@@ -236,7 +244,7 @@ impl Rrset {
 }
 
 /// The records of an RRset as the clients of some regions see them.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Variant {
     /// RDATA in uncompressed wire format, in the order of answers.
     ///

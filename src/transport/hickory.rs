@@ -27,6 +27,7 @@ use hickory_server::zone_handler::MessageResponseBuilder;
 
 use super::Listener;
 use crate::answer::{self, Client, Transport, Verdict};
+use crate::clock;
 use crate::snapshot::Snapshot;
 
 /// How long a connection may be idle (RFC 7766 section 6.2.3 asks for some
@@ -98,11 +99,12 @@ impl RequestHandler for Handler {
 /// Answers a request; no message means that nothing is to be sent.
 fn respond(snapshot: &Snapshot, request: &Request) -> Result<Option<Message>, ProtoError> {
     let client = client(request);
+    let now = clock::now();
     let mut out = vec![0; usize::from(u16::MAX)];
     let mut room = client.transport.room(request.edns.as_ref().map(|edns| edns.max_payload()));
     let limit = room;
     loop {
-        let outcome = answer::answer(snapshot, &client, request.as_slice(), &mut out[..room]);
+        let outcome = answer::answer(snapshot, &client, now, request.as_slice(), &mut out[..room]);
         let Verdict::Send(len) = outcome.verdict else {
             return Ok(None);
         };

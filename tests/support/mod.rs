@@ -12,7 +12,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use trunkdns::answer::{Client, Outcome, Transport, Verdict, answer};
 use trunkdns::daemon::load;
 use trunkdns::diag::{Report, Sources};
-use trunkdns::snapshot::Snapshot;
+use trunkdns::snapshot::{Moment, Snapshot};
 
 /// Three regions that networks alone place: eu, us (the default) and ap.
 pub const REGIONS: &str = r#"
@@ -99,10 +99,11 @@ impl World {
         let mut sources = Sources::default();
         let mut report = Report::default();
         let path = self.folder.path().join("trunkdns.toml");
-        let loaded = load::load(&path, &mut sources, &mut report);
+        let loaded = load::load(&path, &mut sources, &mut report, |_| 1);
+        let loaded = loaded.filter(|_| !report.has_errors());
         let findings = report.render(&sources, false);
         let root = format!("{}/", self.folder.path().display());
-        (loaded.map(|loaded| loaded.snapshot), findings.replace(&root, ""))
+        (loaded.map(load::Loaded::into_snapshot), findings.replace(&root, ""))
     }
 }
 
@@ -113,6 +114,7 @@ impl World {
 pub struct Question {
     message: Message,
     client: Client,
+    now: Moment,
     room: usize,
 }
 
@@ -126,13 +128,19 @@ pub fn question(name: &str, rtype: &str) -> Question {
     };
     message.add_query(Query::query(name, rtype));
     let client = Client { address: US.parse().unwrap(), transport: Transport::Udp };
-    Question { message, client, room: usize::from(u16::MAX) }
+    Question { message, client, now: Moment(0), room: usize::from(u16::MAX) }
 }
 
 impl Question {
     /// Asks from another address.
     pub fn from(mut self, address: &str) -> Self {
         self.client.address = address.parse().unwrap();
+        self
+    }
+
+    /// Asks at a time, in milliseconds since the Unix epoch.
+    pub fn at(mut self, milliseconds: u64) -> Self {
+        self.now = Moment(milliseconds);
         self
     }
 
@@ -186,7 +194,7 @@ impl Question {
     /// Asks, and returns the octets of the response.
     pub fn ask_octets(&self, snapshot: &Snapshot) -> (Vec<u8>, Outcome) {
         let mut out = vec![0; self.room];
-        let outcome = answer(snapshot, &self.client, &self.octets(), &mut out);
+        let outcome = answer(snapshot, &self.client, self.now, &self.octets(), &mut out);
         let Verdict::Send(len) = outcome.verdict else {
             panic!("no response: {outcome:?}");
         };
