@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use trunkdns::config::{ZoneFolder, read_regions, read_zone};
 use trunkdns::daemon::load;
-use trunkdns::diag::{Report, Sources};
+use trunkdns::diag::{Code, Report, Sources};
 
 #[test]
 fn every_case_reads_as_expected() {
@@ -26,6 +26,14 @@ fn every_case_reads_as_expected() {
     }
     assert!(count > 0, "no cases below {}", root.display());
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn every_code_has_a_case() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/findings");
+    let missing: Vec<_> =
+        Code::ALL.iter().filter(|code| !root.join(code.name()).is_dir()).collect();
+    assert!(missing.is_empty(), "no case of {missing:?}");
 }
 
 /// Checks a case and returns what differs.

@@ -9,6 +9,7 @@ mod server;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use server::{Server, has_address, installed, project, succeed};
 
@@ -83,6 +84,28 @@ fn the_finding_of_the_readme_is_what_check_prints() {
     let finding = found.split("\n\n").next().unwrap();
     let readme = fs::read_to_string(project().join("README.md")).unwrap();
     assert!(readme.contains(finding), "{finding}");
+}
+
+#[test]
+fn a_reload_logs_what_the_readme_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = server::example_in(folder.path(), "127.0.0.1:0");
+    let log = folder.path().join("log");
+    let server = Server::start_logging(&config, fs::File::create(&log).unwrap().into());
+    let path = folder.path().join("zones/carrier.example.com/priorities.toml");
+    let table = fs::read_to_string(&path).unwrap();
+    let moved = table.replacen("primary = [\"sbc1.us-west\"]", "primary = [\"sbc2.us-west\"]", 1);
+    assert_ne!(moved, table);
+    fs::write(&path, moved).unwrap();
+    server.signal("HUP");
+    let readme = fs::read_to_string(project().join("README.md")).unwrap();
+    let start = Instant::now();
+    for shown in readme.lines().filter(|line| line.starts_with("INFO trunkdns::daemon: ")) {
+        while !fs::read_to_string(&log).unwrap().lines().any(|line| line.ends_with(shown)) {
+            assert!(start.elapsed() < Duration::from_secs(20), "the log never says {shown}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 /// Runs a command of the README against a server; returns what it prints.

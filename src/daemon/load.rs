@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use crate::compile;
 use crate::config::model::{Config, ZoneTables};
 use crate::config::{self, ZoneFolder};
-use crate::diag::{Code, Report, Severity, Sources};
+use crate::diag::{Code, Finding, Report, Severity, Sources, Span};
 use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
 use crate::snapshot::{Settings, Snapshot, Timeline, Version, Zone};
 use crate::wire::Name;
@@ -121,8 +121,22 @@ pub fn compile_zone(
     let is_sound = !folder.report.has_errors();
     report.extend(folder.report);
     let tables = folder.tables.filter(|_| is_whole)?;
+    if let Some(effective) = &tables.effective {
+        report.add(effective_not_supported(effective.span));
+        return None;
+    }
     let serial = serial(&tables.origin).max(last_written(&tables));
     compile::compile(&tables, regions, serial, report).filter(|_| is_sound)
+}
+
+/// A table that is to wait must not go live at once.
+fn effective_not_supported(span: Span) -> Finding {
+    Finding::new(
+        Code::NotSupported,
+        span,
+        "this version cannot schedule a change",
+        "remove `effective`, and put the table in place when the change is to begin",
+    )
 }
 
 /// Returns when the tables of a zone were last written, in seconds since the

@@ -73,6 +73,8 @@ codes! {
     MisplacedKey        Error   "misplaced-key"         "A key stands below a header that makes it something else."
     SplitRecords        Error   "split-records"         "The records of a `[[geo]]` entry are written in two ways."
 
+    NotSupported        Error   "not-supported"         "A key asks for something that this version cannot do yet."
+
     // Region table, clouds, databases.
     UnknownRegion       Error   "unknown-region"        "A region is not declared in the region table."
     RegionIsTier        Error   "region-is-tier"        "A region has the name of a tier, so that their names would collide."

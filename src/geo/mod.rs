@@ -9,9 +9,9 @@
 //!
 //! [`Rules`] are the one place that decides; [`Decision`] says why. Compiling
 //! asks them once for every distinct combination of records, and keeps the
-//! regions alone: a [`RegionMap`] needs neither rules nor databases, takes
-//! about 15 ns for an address, and gives the width of an answer (ECS scope,
-//! RFC 7871 section 7.2.1) out of the same table.
+//! regions alone: a [`RegionMap`] needs neither rules nor databases, places an
+//! address in some tens of nanoseconds, and gives the width of an answer (ECS
+//! scope, RFC 7871 section 7.2.1) out of the same table.
 //!
 //! # Limits
 //!

@@ -79,12 +79,17 @@ impl Server {
 
     /// Serves a configuration.
     pub fn start(config: &Path) -> Self {
+        Self::start_logging(config, Stdio::inherit())
+    }
+
+    /// Serves a configuration, and sends its log somewhere.
+    pub fn start_logging(config: &Path, log: Stdio) -> Self {
         let mut child = trunkdns()
             .arg("--config")
             .arg(config)
             .arg("serve")
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut ready = String::new();
