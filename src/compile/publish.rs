@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::draft::{self, Draft, Rdata, Records, Table};
-use crate::config::model::{Cell, Host, Row, RowKey, Service, Soa, ZoneTables};
+use crate::config::model::{Cell, Host, NAPTR_SERVICES, Row, RowKey, Service, Soa, ZoneTables};
 use crate::diag::{Code, Finding, Report, Span};
 use crate::geo::{RegionId, RegionTable};
 use crate::wire::{Name, NameError, Rtype};
@@ -228,7 +228,8 @@ impl<'a> Publisher<'a> {
         let mut rdatas = Vec::new();
         for (at, entry) in self.tables.naptr.iter().enumerate() {
             let service = &self.tables.services[entry.value];
-            let Some(resolution) = resolution_service(&service.name.value) else {
+            let mut services = NAPTR_SERVICES.iter();
+            let Some((_, field)) = services.find(|(name, _)| *name == service.name.value) else {
                 continue;
             };
             let origin = &self.tables.origin;
@@ -238,7 +239,7 @@ impl<'a> Publisher<'a> {
             // The order field decides; clients that take the first record of
             // the lowest order must not have to weigh preferences.
             let order = 10 * (at as u16 + 1);
-            let octets = draft::naptr(order, 10, resolution, &replacement);
+            let octets = draft::naptr(order, 10, field, &replacement);
             rdatas.push(Rdata { octets, span: entry.span });
         }
         if let Some(span) = rdatas.first().map(|rdata| rdata.span) {
@@ -339,21 +340,6 @@ impl<'a> Publisher<'a> {
 /// Returns the tier of a row by its name.
 fn cell<'r>(row: &'r Row, tier: &str) -> Option<&'r Cell> {
     row.cells.iter().find(|cell| cell.tier.value == tier)
-}
-
-/// Returns the NAPTR service field of an SRV service (RFC 3263 section 4.1,
-/// RFC 4168 section 5, RFC 7118 section 5.1).
-pub(crate) fn resolution_service(service: &str) -> Option<&'static str> {
-    Some(match service {
-        "_sip._udp" => "SIP+D2U",
-        "_sip._tcp" => "SIP+D2T",
-        "_sip._sctp" => "SIP+D2S",
-        "_sip._ws" => "SIP+D2W",
-        "_sips._tcp" => "SIPS+D2T",
-        "_sips._sctp" => "SIPS+D2S",
-        "_sips._ws" => "SIPS+D2W",
-        _ => return None,
-    })
 }
 
 fn mixed_ttl(draft: &Draft, ttl: u32, span: Span) -> Finding {

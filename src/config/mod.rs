@@ -25,7 +25,6 @@ mod steered;
 mod text;
 mod tokens;
 mod values;
-mod words;
 mod zone;
 
 pub mod model;

@@ -322,3 +322,18 @@ pub struct Record {
     /// Where the entry is written.
     pub span: Span,
 }
+
+//----------- NAPTR ----------------------------------------------------------
+
+/// The services that a NAPTR record can name, with its service field (RFC
+/// 3263 section 4.1, RFC 4168 section 6, RFC 7118 section 5). There is none
+/// for `_sip._tls`.
+pub const NAPTR_SERVICES: [(&str, &str); 7] = [
+    ("_sips._tcp", "SIPS+D2T"),
+    ("_sip._tcp", "SIP+D2T"),
+    ("_sip._udp", "SIP+D2U"),
+    ("_sips._sctp", "SIPS+D2S"),
+    ("_sip._sctp", "SIP+D2S"),
+    ("_sips._ws", "SIPS+D2W"),
+    ("_sip._ws", "SIP+D2W"),
+];

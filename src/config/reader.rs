@@ -14,7 +14,7 @@ use std::ops::RangeInclusive;
 use toml::de::{DeTable, DeValue};
 
 use super::text::Text;
-use super::words::{quoted, suggest};
+use crate::diag::words::{quoted, suggest};
 use crate::diag::{Code, Finding, Located, Report, Span};
 
 /// The largest TTL (RFC 2181 section 8).

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::reader::{Entry, Fields, Item, declared_twice};
 use super::text::Text;
 use super::values::parse_label;
-use super::words::suggest_declared;
+use crate::diag::words::suggest_declared;
 use crate::diag::{Code, Finding, Located, Report, Sources};
 use crate::geo::{
     CloudList, CloudRegion, Continent, Coordinates, Country, Region, RegionId, RegionTable,

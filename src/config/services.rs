@@ -3,7 +3,7 @@
 use super::model::{Row, Service, Tier};
 use super::reader::{Entry, Fields, Item, add_duplicates, declared_twice};
 use super::values::parse_label;
-use super::words::{quoted, suggest_declared};
+use crate::diag::words::{quoted, suggest_declared};
 use crate::diag::{Code, Finding, Located, Report, Span};
 use crate::geo::RegionTable;
 use crate::wire::Name;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::reader::Item;
-use super::words::{quoted, suggest};
+use crate::diag::words::{quoted, suggest};
 use crate::diag::{Code, Finding, Located, Report};
 use crate::wire::{Name, NameError};
 

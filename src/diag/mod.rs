@@ -11,6 +11,7 @@
 mod code;
 mod finding;
 mod source;
+pub(crate) mod words;
 
 pub use self::code::{Code, Severity};
 pub use self::finding::{Finding, Place, Report};

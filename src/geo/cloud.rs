@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::region::{CloudList, CloudRegion, RegionId, RegionTable};
 use super::special::Embedding;
+use crate::diag::words;
 use crate::diag::{Code, Finding, Located, Report, Sources, Span};
 
 /// The networks of each region of a cloud.
@@ -87,7 +88,7 @@ fn select(
             Code::UnknownCloudRegion,
             selector.span,
             format!("`{list}` has no region `{region}`"),
-            match nearest(region, known.keys()) {
+            match words::nearest(region, known.keys().map(String::as_str)) {
                 Some(name) => format!("did you mean `{list}:{name}`?"),
                 None => format!("name a region of the list `{list}`"),
             },
@@ -107,28 +108,6 @@ fn taken_twice(selector: &Located<CloudRegion>, first: Span) -> Finding {
 fn names<'a>(names: impl Iterator<Item = &'a &'a str>) -> String {
     let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
     if names.is_empty() { "none is declared".into() } else { names.join(", ") }
-}
-
-/// Returns the known name that is fewest typing errors away, at most a third
-/// of its letters.
-fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a String>) -> Option<&'a str> {
-    let scored = known.map(|name| (distance(text, name), name.as_str()));
-    scored.min().filter(|(errors, name)| *errors <= name.len() / 3).map(|(_, name)| name)
-}
-
-/// Counts the typing errors between two texts (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (at, left) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = at + 1;
-        for (column, right) in b.chars().enumerate() {
-            let changed = corner + usize::from(left != right);
-            corner = row[column + 1];
-            row[column + 1] = changed.min(corner + 1).min(row[column] + 1);
-        }
-    }
-    row[row.len() - 1]
 }
 
 //----------- Document -------------------------------------------------------

@@ -6,7 +6,7 @@ use std::fmt;
 ///
 /// That is the nearest one by insertions, deletions, replacements and swaps
 /// of neighbours, unless it takes more than one of them per three letters.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
@@ -24,7 +24,7 @@ pub(super) fn nearest<'a>(
 }
 
 /// Returns the help for a word that is none of the candidates.
-pub(super) fn suggest<'a>(
+pub(crate) fn suggest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str> + Clone,
     otherwise: &str,
@@ -36,7 +36,7 @@ pub(super) fn suggest<'a>(
 }
 
 /// Returns the help for a word that is none of those declared.
-pub(super) fn suggest_declared<'a>(
+pub(crate) fn suggest_declared<'a>(
     word: &str,
     declared: impl IntoIterator<Item = &'a str> + Clone,
     declare: &str,
@@ -54,7 +54,7 @@ pub(super) fn suggest_declared<'a>(
 }
 
 /// Writes words as "`a`, `b`".
-pub(super) fn quoted(words: impl IntoIterator<Item = impl fmt::Display>) -> String {
+pub(crate) fn quoted(words: impl IntoIterator<Item = impl fmt::Display>) -> String {
     let words: Vec<_> = words.into_iter().map(|word| format!("`{word}`")).collect();
     words.join(", ")
 }
