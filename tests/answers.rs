@@ -264,6 +264,8 @@ fn srv_owners_answer_as_hosts_when_asked_to() {
     assert_eq!(answer.answers(), [format!("{owner} 60 A 198.51.100.11")]);
     let answer = question(SRV, "AAAA").from(EU).ask(&snapshot);
     assert_eq!(answer.data(), ["2001:db8:a::21"]);
+    let any = question(SRV, "ANY").from(AP).ask(&snapshot);
+    assert!(!any.answers().is_empty(), "the name has records for every region");
     // The endpoint that clients of ap are given has no IPv6 address.
     let answer = question(SRV, "AAAA").from(AP).subnet("10.3.0.0/24").ask(&snapshot);
     assert_eq!((answer.rcode(), answer.answers().len()), ("NOERROR", 0));
@@ -516,6 +518,21 @@ fn a_dname_redirects_what_is_below_it() {
     let answer = question(&long, "A").ask(&world.load());
     assert_eq!(answer.rcode(), "YXDOMAIN");
     assert_eq!(answer.message.answers.len(), 1);
+}
+
+#[test]
+fn chains_that_come_back_say_everything_once() {
+    let records = "$TTL 60\n@ SOA ns x 1 2 3 4 5\n@ NS ns.example.net.\n*.loop CNAME x.loop\n\
+                   old DNAME old\nto DNAME mid\nx.mid CNAME y.to\ny.mid A 192.0.2.1\n";
+    let snapshot = World::with_zone("z.example", &[("records.zone", records)]).load();
+    let ask = |name: &str| question(name, "A").ask(&snapshot).answers();
+    assert_eq!(ask("a.loop.z.example.").len(), 2);
+    assert_eq!(ask("x.loop.z.example.").len(), 1);
+    assert_eq!(ask("a.old.z.example.").len(), 2);
+    // DNAME, CNAME, CNAME, and of the same DNAME another CNAME, A.
+    let chain = ask("x.to.z.example.");
+    let dnames = chain.iter().filter(|line| line.contains("DNAME")).count();
+    assert_eq!((chain.len(), dnames), (5, 1), "{chain:?}");
 }
 
 //----------- Wildcards (RFC 4592) -------------------------------------------

@@ -270,6 +270,26 @@ fn replies_keep_to_the_clients_limit_and_are_truncated_only_when_the_answer_does
     }
 }
 
+#[test]
+fn records_that_hickory_cannot_read_are_answered_all_the_same() {
+    let records = "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n\
+                   a NAPTR 1 1 \"!\" \"x\" \"\" .\nb TYPE65280 \\# 0\nc TXT \\# 0\n\
+                   d TYPE257 \\# 2 0000\ne TYPE64 \\# 7 00010000000000\nf TYPE65280 \\# 2 0102\n";
+    let world = World::with_zone("example", &[("records.zone", records)]);
+    world.listen_anywhere();
+    let server = Server::start(&world.path().join("trunkdns.toml"));
+    let types = [("a", 35), ("b", 65280), ("c", 16), ("d", 257), ("e", 64), ("f", 65280)];
+    for (name, rtype) in types {
+        let query = question(&format!("{name}.example."), "A").edns(1232).with(|message| {
+            message.queries[0].set_query_type(rtype.into());
+        });
+        for reply in [server.udp(&query.octets()), server.tcp(&query.octets())] {
+            // Header: the answer count and the response code.
+            assert_eq!((&reply[6..8], reply[3] & 0x0f), (&[0, 1][..], 0), "{name}: {reply:?}");
+        }
+    }
+}
+
 //----------- Live edits -----------------------------------------------------
 
 /// A zone whose TTLs are short enough to wait for.

@@ -29,6 +29,10 @@ pub(super) fn resolve<'s>(
         let Some(name) = within(zone, &target) else {
             break;
         };
+        // A chain that comes back to a name says nothing new there.
+        if name == question.name || resolver.has_answered(&target) {
+            break;
+        }
         step = resolver.step(&name, Owner::Made(target), question, false);
     }
     resolver.resolution
@@ -176,6 +180,14 @@ enum Step {
 }
 
 impl<'s> Resolver<'s> {
+    /// Says whether records of a name that an alias led to are in the answer.
+    fn has_answered(&self, target: &[u8]) -> bool {
+        self.resolution.records.iter().any(|rrset| match &rrset.owner {
+            Owner::Made(name) => name.eq_ignore_ascii_case(target),
+            _ => false,
+        })
+    }
+
     /// Answers for one name: the one asked for, or one that an alias led to.
     fn step(
         &mut self,
@@ -202,8 +214,13 @@ impl<'s> Resolver<'s> {
     /// for it.
     fn at_node(&mut self, node: &'s Node, owner: Owner<'s>, qtype: Rtype) -> Step {
         let rrset = match qtype {
-            // One RRset will do (RFC 8482 section 4.1).
-            Rtype::ANY => node.rrsets.first(),
+            // One RRset will do (RFC 8482 section 4.1). Which one depends on
+            // what the client's region has.
+            Rtype::ANY => {
+                self.resolution.same = self.resolution.same.intersect(&node.same(self.region));
+                let has_records = |rrset: &&Rrset| !rrset.variant(self.region).rdatas.is_empty();
+                node.rrsets.iter().find(has_records)
+            }
             _ => node.rrset(qtype).or_else(|| node.rrset(Rtype::CNAME)),
         };
         let Some(rrset) = rrset else {
@@ -277,7 +294,12 @@ impl<'s> Resolver<'s> {
         };
         let variant = self.see(dname);
         let above = node.owner.as_wire();
-        self.add(Section::Answer, Owner::Zone(above), dname, variant);
+        // A chain may come below the same DNAME again; an RRset stands once.
+        let is_known =
+            |rrset: &Records<'_>| rrset.rtype == Rtype::DNAME && rrset.owner == Owner::Zone(above);
+        if !self.resolution.records.iter().any(is_known) {
+            self.add(Section::Answer, Owner::Zone(above), dname, variant);
+        }
         let name = match &owner {
             Owner::Question => question.name_as_sent(),
             Owner::Zone(name) => name,

@@ -1,10 +1,11 @@
 //! `trunkdns check`
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::wants_color;
-use crate::daemon::load;
+use crate::daemon::load::{self, Loaded, count};
 use crate::diag::{Report, Severity, Sources};
 
 /// Options of `check`.
@@ -22,18 +23,17 @@ pub(super) fn run(config: &Path, options: &Options) -> ExitCode {
     let mut report = Report::default();
     let loaded = load::load(config, &mut sources, &mut report, |_| 1);
     let loaded = loaded.filter(|_| !report.has_errors());
-    if options.json {
-        println!("{:#}", report.to_json(&sources));
-    } else {
-        print!("{}", report.render(&sources, wants_color(&std::io::stdout())));
-        let errors = report.count(Severity::Error);
-        let warnings = report.count(Severity::Warning);
-        match &loaded {
-            Some(loaded) => {
-                println!("{}: {}, {warnings} warnings", config.display(), loaded.summary())
-            }
-            None => println!("{}: {errors} errors, {warnings} warnings", config.display()),
+    let text = match options.json {
+        true => format!("{:#}\n", report.to_json(&sources)),
+        false => {
+            let findings = report.render(&sources, wants_color(&std::io::stdout()));
+            let errors = count(report.count(Severity::Error), "error");
+            let warnings = count(report.count(Severity::Warning), "warning");
+            let what = loaded.as_ref().map_or(errors, Loaded::summary);
+            format!("{findings}{}: {what}, {warnings}\n", config.display())
         }
-    }
+    };
+    // Whoever closes the pipe early, as `head` does, has read enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
     if loaded.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

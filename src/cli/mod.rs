@@ -2,11 +2,7 @@
 //!
 //! Exit codes tell the truth: 0 done, 1 refused or findings, 2 usage.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is where people are talked to"
-)]
+#![expect(clippy::print_stderr, reason = "this is where people are talked to")]
 
 mod check;
 mod serve;

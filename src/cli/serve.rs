@@ -1,5 +1,6 @@
 //! `trunkdns serve`
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -23,7 +24,10 @@ pub(super) fn run(config: &Path) -> ExitCode {
         eprintln!("trunkdns: nothing is served: mend the errors above, then start again");
         return ExitCode::FAILURE;
     };
-    match daemon::serve(loaded, |ready| println!("{ready}")) {
+    match daemon::serve(loaded, |ready| {
+        // Serving does not depend on somebody reading this.
+        let _ = writeln!(std::io::stdout(), "{ready}");
+    }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("trunkdns: {error}");

@@ -10,10 +10,12 @@ use crate::wire::{Name, Rtype};
 /// A zone's draft RRsets by owner, in canonical order.
 pub(super) type Names = BTreeMap<Name, Vec<Draft>>;
 
-/// Records beyond this size cannot be sent at all: a TCP message has 65,535
-/// octets (RFC 1035 section 4.2.2), of which header, question and OPT with a
-/// client subnet option and an identity take under 600.
-const RRSET_LEN_MAX: usize = 64_900;
+/// The most octets that the records of a name and type may take.
+///
+/// A TCP message has 65,535 (RFC 1035 section 4.2.2), and up to 17 aliases of
+/// 500 octets may come before the records. Half of it leaves room for all of
+/// that, and is still twenty times what a resolver likes to see.
+const RRSET_LEN_MAX: usize = 32_768;
 
 /// The most aliases in a row that are looked through for a loop. Resolvers
 /// follow 16 at most, and long chains must not cost the square of their length.
@@ -43,6 +45,7 @@ pub(super) fn check(tables: &ZoneTables, drafts: Vec<Draft>, report: &mut Report
         checker.alias(owner, rrsets, report);
         checker.hidden(owner, rrsets, report);
         for rrset in rrsets {
+            checker.single(rrset, report);
             checker.targets(rrset, &mut reported, report);
             checker.size(rrset, report);
         }
@@ -106,16 +109,25 @@ impl Checker<'_> {
         for other in rrsets.iter().filter(|rrset| !stands_beside_alias(rrset.rtype)) {
             report.add(cname_and_other(alias, other));
         }
-        let counts = alias.records.variants();
-        if let Some((list, _)) = counts.iter().find(|(list, _)| list.len() > 1) {
+        self.alias_loop(owner, alias, report);
+    }
+
+    /// A name has one CNAME and one DNAME at most (RFC 1034 section 3.6.2, RFC
+    /// 6672 section 2.4).
+    fn single(&self, rrset: &Draft, report: &mut Report) {
+        if ![Rtype::CNAME, Rtype::DNAME].contains(&rrset.rtype) {
+            return;
+        }
+        let variants = rrset.records.variants();
+        if let Some((list, _)) = variants.iter().find(|(list, _)| list.len() > 1) {
             report.add(Finding::new(
                 Code::CnameAndOther,
                 list[1].span,
-                format!("a second CNAME at {owner}"),
-                "leave one: a name can be an alias of one name only (RFC 1034 section 3.6.2)",
+                format!("a second {} at {}", rrset.rtype, rrset.owner),
+                "leave one: a name can lead to one name only (RFC 1034 section 3.6.2, RFC 6672 \
+                 section 2.4)",
             ));
         }
-        self.alias_loop(owner, alias, report);
     }
 
     /// Reports a loop of aliases, at the first of its names.
@@ -167,7 +179,9 @@ impl Checker<'_> {
             return;
         };
         let kind = if above.rtype == Rtype::NS { "delegation" } else { "DNAME" };
-        for rrset in rrsets.iter().filter(|rrset| !is_address(rrset.rtype)) {
+        // Addresses below a delegation are glue.
+        let is_glue = |rrset: &Draft| above.rtype == Rtype::NS && is_address(rrset.rtype);
+        for rrset in rrsets.iter().filter(|rrset| !is_glue(rrset)) {
             report.add(
                 Finding::new(
                     Code::BelowCut,
@@ -222,7 +236,8 @@ impl Checker<'_> {
         if target.as_wire() == [0] || !target.is_within(&self.tables.origin) {
             return None;
         }
-        if let Some(alias) = self.visible(target, Rtype::CNAME) {
+        let dname = self.hidden_by(target).filter(|above| above.rtype == Rtype::DNAME);
+        if let Some(alias) = self.visible(target, Rtype::CNAME).or(dname) {
             return Some(
                 Finding::new(
                     Code::TargetIsAlias,
@@ -231,7 +246,7 @@ impl Checker<'_> {
                     "name the host that has the address: callers need not follow a CNAME here \
                      (RFC 2782)",
                 )
-                .with_related(alias.span, "the CNAME"),
+                .with_related(alias.span, "the alias"),
             );
         }
         let has_address =
@@ -278,8 +293,7 @@ impl Checker<'_> {
                     Code::SetTooLarge,
                     rrset.span,
                     format!(
-                        "the {} records of {} take {len} octets; an answer has room for \
-                         {RRSET_LEN_MAX}",
+                        "the {} records of {} take {len} octets; {RRSET_LEN_MAX} are allowed",
                         rrset.rtype, rrset.owner
                     ),
                     "split them over several names",

@@ -197,7 +197,8 @@ impl Table<'_> {
 
     /// Reports a tier where a region belongs.
     fn refuse_tier(&mut self, key: Located<&str>, item: Item<'_>) -> bool {
-        let is_tier = self.service.tiers.iter().any(|tier| tier.name.value == key.value);
+        let mut tiers = self.service.tiers.iter();
+        let is_tier = tiers.any(|tier| tier.name.value.eq_ignore_ascii_case(key.value));
         let is_it = is_tier && !item.is_table();
         if is_it {
             self.report.add(Finding::new(

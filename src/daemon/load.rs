@@ -1,11 +1,11 @@
 //! From the operator's files to compiled zones.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use crate::compile;
-use crate::config::model::{Config, ZoneTables};
+use crate::config::model::Config;
 use crate::config::{self, ZoneFolder};
 use crate::diag::{Code, Finding, Report, Severity, Sources, Span};
 use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
@@ -29,6 +29,9 @@ pub fn load(
     let regions = config::read_regions(sources, &config.geoip.regions, report)?;
     let map = region_map(&config, &regions, sources, report);
     let folders = config::read_zones_directory(sources, &config.zones, &regions, report);
+    if folders.as_ref().is_some_and(Vec::is_empty) && !report.has_errors() {
+        report.add(no_zones(&config.zones));
+    }
     let shared_is_sound = !report.has_errors();
     let zones = folders
         .unwrap_or_default()
@@ -63,9 +66,6 @@ pub struct Loaded {
 impl Loaded {
     /// Says in a few words what there is.
     pub fn summary(&self) -> String {
-        let count = |count: usize, noun: &str| {
-            format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-        };
         let regions = count(self.regions.regions.len(), "region");
         format!("{}, {regions}", count(self.zones.len(), "zone"))
     }
@@ -87,6 +87,11 @@ impl Loaded {
         });
         Snapshot::new(1, settings, timelines)
     }
+}
+
+/// Returns a number with its noun.
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn region_map(
@@ -125,8 +130,17 @@ pub fn compile_zone(
         report.add(effective_not_supported(effective.span));
         return None;
     }
-    let serial = serial(&tables.origin).max(last_written(&tables));
+    let serial = serial(&tables.origin).max(last_changed(&tables.folder));
     compile::compile(&tables, regions, serial, report).filter(|_| is_sound)
+}
+
+fn no_zones(directory: &Path) -> Finding {
+    Finding::new(
+        Code::NoZones,
+        directory.to_owned(),
+        "there is no zone folder here: every query will be refused",
+        "add a folder a zone, or correct `directory` under [zones]",
+    )
 }
 
 /// A table that is to wait must not go live at once.
@@ -139,15 +153,15 @@ fn effective_not_supported(span: Span) -> Finding {
     )
 }
 
-/// Returns when the tables of a zone were last written, in seconds since the
-/// Unix epoch: the serial of a zone whose tables fix none.
+/// Returns when a zone folder or a file in it was last changed, in seconds
+/// since the Unix epoch: the serial of a zone whose tables fix none.
 ///
-/// Edits make it rise, and a restart without an edit leaves it.
-fn last_written(tables: &ZoneTables) -> u32 {
-    let newest = |folder: &Path| {
-        let entries = std::fs::read_dir(folder).ok()?;
-        let times = entries.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok());
-        times.filter_map(|time| time.duration_since(UNIX_EPOCH).ok()).max()
-    };
-    newest(&tables.folder).map_or(1, |age| age.as_secs() as u32)
+/// What counts is the time of the inode's change, which nobody can set back:
+/// an older file that is copied or moved in, and a file that is removed, make
+/// the serial rise like any edit. A restart without an edit leaves it.
+fn last_changed(folder: &Path) -> u32 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let files = entries.filter_map(|entry| entry.ok()?.metadata().ok());
+    let all = files.chain(std::fs::metadata(folder));
+    all.map(|metadata| metadata.ctime()).max().and_then(|time| time.try_into().ok()).unwrap_or(1)
 }

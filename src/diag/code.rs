@@ -90,6 +90,7 @@ codes! {
 
     // Zones.
     DuplicateZone       Error   "duplicate-zone"        "Two folders hold the same zone."
+    NoZones             Warning "no-zones"              "The directory of zones holds no zone folder."
     EmptyZone           Error   "empty-zone"            "A zone folder holds neither zone.toml nor records.zone."
     NoSoa               Error   "no-soa"                "A zone has no SOA record."
     NoNs                Error   "no-ns"                 "A zone has no NS records."

@@ -17,8 +17,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hickory_proto::ProtoError;
-use hickory_proto::op::{Header, HeaderCounts, Message, MessageType, Metadata, OpCode};
-use hickory_proto::serialize::binary::BinEncoder;
+use hickory_proto::op::{
+    Edns, Header, HeaderCounts, Message, MessageType, Metadata, OpCode, Query,
+};
+use hickory_proto::rr::rdata::NULL;
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncoder};
 use hickory_server::Server;
 use hickory_server::net::runtime::Time;
 use hickory_server::net::xfer::Protocol;
@@ -108,7 +112,7 @@ fn respond(snapshot: &Snapshot, request: &Request) -> Result<Option<Message>, Pr
         let Verdict::Send(len) = outcome.verdict else {
             return Ok(None);
         };
-        let message = Message::from_vec(&out[..len])?;
+        let message = decode(&out[..len])?;
         let excess = encoded_len(&message, request)?.saturating_sub(limit);
         if excess == 0 || message.metadata.truncation {
             return Ok(Some(message));
@@ -117,6 +121,56 @@ fn respond(snapshot: &Snapshot, request: &Request) -> Result<Option<Message>, Pr
         // core leave out what does not fit, by its own rules.
         room = len.saturating_sub(excess);
     }
+}
+
+/// Reads the core's octets back, whatever their records hold.
+///
+/// Zones may hold data that hickory does not take for data of its type, such
+/// as none at all in the form of RFC 3597. Such a record is handed over as
+/// one of an unknown type, whose data nobody looks into.
+fn decode(octets: &[u8]) -> Result<Message, ProtoError> {
+    if let Ok(message) = Message::from_vec(octets) {
+        return Ok(message);
+    }
+    let mut decoder = BinDecoder::new(octets);
+    let header = Header::read(&mut decoder)?;
+    let mut message = Message::new(0, MessageType::Response, OpCode::Query);
+    message.metadata = header.metadata;
+    for _ in 0..header.counts.queries {
+        message.add_query(Query::read(&mut decoder)?);
+    }
+    for _ in 0..header.counts.answers {
+        message.answers.push(record(&mut decoder, octets)?);
+    }
+    for _ in 0..header.counts.authorities {
+        message.authorities.push(record(&mut decoder, octets)?);
+    }
+    for _ in 0..header.counts.additionals {
+        let record = record(&mut decoder, octets)?;
+        match record.record_type() {
+            RecordType::OPT => message.edns = Some(Edns::from(&record)),
+            _ => message.additionals.push(record),
+        }
+    }
+    Ok(message)
+}
+
+fn record<'o>(decoder: &mut BinDecoder<'o>, octets: &'o [u8]) -> Result<Record, ProtoError> {
+    let start = decoder.index();
+    if let Ok(record) = Record::read(decoder) {
+        return Ok(record);
+    }
+    *decoder = BinDecoder::new(octets).clone(start as u16);
+    let name = Name::read(decoder)?;
+    let code = RecordType::read(decoder)?;
+    let class = DNSClass::read(decoder)?;
+    let ttl = decoder.read_u32()?.unverified();
+    let length = decoder.read_u16()?.unverified();
+    let data = decoder.read_slice(length.into())?.unverified();
+    let rdata = RData::Unknown { code, rdata: NULL::with(data.to_vec()) };
+    let mut record = Record::from_rdata(name, ttl, rdata);
+    record.dns_class = class;
+    Ok(record)
 }
 
 /// Returns the length that hickory's encoding of a message has, in octets.

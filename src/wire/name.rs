@@ -197,12 +197,44 @@ impl Hash for Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
-        let mut left: Vec<_> = self.labels().collect();
-        let mut right: Vec<_> = other.labels().collect();
-        left.reverse();
-        right.reverse();
-        let lower = |label: &&[u8]| label.to_ascii_lowercase();
-        left.iter().map(lower).cmp(right.iter().map(lower))
+        let (left, right) = (LabelStarts::of(self), LabelStarts::of(other));
+        let pairs = left.rightmost_first().zip(right.rightmost_first());
+        pairs
+            .map(|(a, b)| {
+                let a = a.iter().map(u8::to_ascii_lowercase);
+                a.cmp(b.iter().map(u8::to_ascii_lowercase))
+            })
+            .find(|order| order.is_ne())
+            .unwrap_or_else(|| left.count.cmp(&right.count))
+    }
+}
+
+/// Where the labels of a name start: sorted tables of names compare them from
+/// the right, often, and must not allocate for it.
+struct LabelStarts<'a> {
+    wire: &'a [u8],
+    starts: [u8; 128],
+    count: usize,
+}
+
+impl<'a> LabelStarts<'a> {
+    fn of(name: &'a Name) -> Self {
+        let wire = &name.0[..];
+        let (mut starts, mut count, mut at) = ([0; 128], 0, 0);
+        while wire[at] != 0 {
+            // A name has 255 octets and 127 labels at most.
+            starts[count] = at as u8;
+            count += 1;
+            at += 1 + usize::from(wire[at]);
+        }
+        LabelStarts { wire, starts, count }
+    }
+
+    fn rightmost_first(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.starts[..self.count].iter().rev().map(|start| {
+            let start = usize::from(*start);
+            &self.wire[start + 1..start + 1 + usize::from(self.wire[start])]
+        })
     }
 }
 
