@@ -251,7 +251,22 @@ impl Checker<'_> {
         }
         let has_address =
             [Rtype::A, Rtype::AAAA].into_iter().any(|rtype| self.visible(target, rtype).is_some());
-        if has_address || self.hidden_by(target).is_some() || self.is_cut(target) {
+        let cut = self.hidden_by(target).or_else(|| self.cut(target));
+        let has_own =
+            [Rtype::A, Rtype::AAAA].iter().any(|rtype| self.rrset(target, *rtype).is_some());
+        if let Some(cut) = cut.filter(|_| has_own && rrset.rtype == Rtype::SRV) {
+            return Some(
+                Finding::new(
+                    Code::BelowCut,
+                    rdata.span,
+                    format!("the SRV target {target} is delegated away"),
+                    "its addresses here do not come along with the answer: remove the delegation, \
+                     or name a host that is not below it",
+                )
+                .with_related(cut.span, "the delegation"),
+            );
+        }
+        if has_address || cut.is_some() {
             return None;
         }
         Some(Finding::new(
@@ -262,8 +277,9 @@ impl Checker<'_> {
         ))
     }
 
-    fn is_cut(&self, name: &Name) -> bool {
-        *name != self.tables.origin && self.rrset(name, Rtype::NS).is_some()
+    /// Returns the delegation at a name.
+    fn cut(&self, name: &Name) -> Option<&Draft> {
+        self.rrset(name, Rtype::NS).filter(|_| *name != self.tables.origin)
     }
 
     /// Returns the RRset that answers for a name, a wildcard's included.

@@ -8,6 +8,14 @@ use crate::diag::{Code, Finding, Located, Report, Span};
 use crate::geo::RegionTable;
 use crate::wire::Name;
 
+/// The most services of a zone. SIP has seven with NAPTR and a few without.
+const SERVICES_MAX: usize = 64;
+
+/// The most tiers of a service. Each has a name in every region, so that a
+/// service of this many in 250 regions publishes 16,000 names; clients give
+/// up after 12 targets at most.
+const TIERS_MAX: usize = 64;
+
 //----------- Draft ----------------------------------------------------------
 
 /// A service as it is declared.
@@ -96,7 +104,23 @@ pub(super) fn draft_services(mut fields: Fields<'_>, report: &mut Report) -> (Ve
             }
         }
     }
+    has_all &= limit(&mut drafts, SERVICES_MAX, "services", fields.span(), report);
     (drafts, has_all)
+}
+
+/// Reports a list that is too long, and cuts it; says whether it was not.
+fn limit<T>(list: &mut Vec<T>, max: usize, what: &str, span: Span, report: &mut Report) -> bool {
+    let is_within = list.len() <= max;
+    if !is_within {
+        report.add(Finding::new(
+            Code::TooMany,
+            span,
+            format!("{} {what}, of {max} at most", list.len()),
+            format!("join {what}, or spread them over several zones"),
+        ));
+        list.truncate(max);
+    }
+    is_within
 }
 
 /// Says whether this is the first half of a service name without quotes.
@@ -216,6 +240,7 @@ fn read_tiers(service: &str, item: Item<'_>, report: &mut Report) -> Vec<TierDra
     add_duplicates(&names, report);
     tiers.sort_by_key(|tier| tier.priority);
     add_equal_tiers(&tiers, report);
+    limit(&mut tiers, TIERS_MAX, "tiers", fields.span(), report);
     tiers
 }
 

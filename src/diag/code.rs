@@ -73,6 +73,7 @@ codes! {
     MisplacedKey        Error   "misplaced-key"         "A key stands below a header that makes it something else."
     SplitRecords        Error   "split-records"         "The records of a `[[geo]]` entry are written in two ways."
 
+    TooMany             Error   "too-many"              "A table has more entries than the server supports."
     NotSupported        Error   "not-supported"         "A key asks for something that this version cannot do yet."
 
     // Region table, clouds, databases.
