@@ -521,6 +521,15 @@ fn a_dname_redirects_what_is_below_it() {
 }
 
 #[test]
+fn a_target_that_a_wildcard_answers_for_brings_its_addresses_along() {
+    let records = "$TTL 60\n@ SOA ns x 1 2 3 4 5\n@ NS ns.example.net.\n*.pool A 192.0.2.1\n\
+                   _sip._udp SRV 10 100 5060 Sbc.pool\n";
+    let snapshot = World::with_zone("z.example", &[("records.zone", records)]).load();
+    let answer = question("_sip._udp.z.example.", "SRV").ask(&snapshot);
+    assert_eq!(answer.additionals(), ["Sbc.pool.z.example. 60 A 192.0.2.1"]);
+}
+
+#[test]
 fn chains_that_come_back_say_everything_once() {
     let records = "$TTL 60\n@ SOA ns x 1 2 3 4 5\n@ NS ns.example.net.\n*.loop CNAME x.loop\n\
                    old DNAME old\nto DNAME mid\nx.mid CNAME y.to\ny.mid A 192.0.2.1\n";

@@ -5,7 +5,7 @@
 
 use super::Cause;
 use crate::geo::{RegionId, RegionSet};
-use crate::snapshot::{Found, Node, Rrset, Status, Variant, Zone};
+use crate::snapshot::{Found, Host, Node, Rrset, Status, Variant, Zone};
 use crate::wire::{LowerName, Name, Question, Rcode, Rtype, Section};
 
 /// The most aliases that are followed for a client.
@@ -275,14 +275,13 @@ impl<'s> Resolver<'s> {
         };
         let variant = self.see(servers);
         self.add(Section::Authority, Owner::Zone(cut.owner.as_wire()), servers, variant);
-        let nodes = variant.hosts.iter().map(|id| self.zone.node(*id));
         let (needed, helpful): (Vec<_>, Vec<_>) =
-            nodes.partition(|host| host.owner.is_within(&cut.owner));
+            variant.hosts.iter().partition(|host| host.name.is_within(&cut.owner));
         for host in needed {
             self.addresses(host, None);
         }
         for host in helpful {
-            self.addresses(host, Some(host.owner.as_wire()));
+            self.addresses(host, Some(host.name.as_wire()));
         }
         Step::Done
     }
@@ -328,18 +327,20 @@ impl<'s> Resolver<'s> {
     /// Adds the addresses of the hosts that records name, in the order of the
     /// records, which for SRV is that of failover.
     fn hosts(&mut self, rtype: Rtype, variant: &'s Variant) {
-        for host in variant.hosts.iter().map(|id| self.zone.node(*id)) {
+        for host in &variant.hosts {
             // Addresses below a delegation are not this zone's to give.
-            if host.status == Status::Authoritative || rtype == Rtype::NS {
-                self.addresses(host, Some(host.owner.as_wire()));
+            let status = self.zone.node(host.node).status;
+            if status == Status::Authoritative || rtype == Rtype::NS {
+                self.addresses(host, Some(host.name.as_wire()));
             }
         }
     }
 
-    fn addresses(&mut self, host: &'s Node, optional: Option<&'s [u8]>) {
-        for rrset in [Rtype::A, Rtype::AAAA].into_iter().filter_map(|rtype| host.rrset(rtype)) {
+    fn addresses(&mut self, host: &'s Host, optional: Option<&'s [u8]>) {
+        let node = self.zone.node(host.node);
+        for rrset in [Rtype::A, Rtype::AAAA].into_iter().filter_map(|rtype| node.rrset(rtype)) {
             let variant = self.see(rrset);
-            self.add(Section::Additional, Owner::Zone(host.owner.as_wire()), rrset, variant);
+            self.add(Section::Additional, Owner::Zone(host.name.as_wire()), rrset, variant);
             if let Some(added) = self.resolution.records.last_mut() {
                 added.optional = optional;
             }

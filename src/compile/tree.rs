@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::check::Names;
 use super::draft::{self, Draft};
 use crate::geo::RegionId;
-use crate::snapshot::{Node, NodeId, Rrset, Status, Variant, Zone};
+use crate::snapshot::{Host, Node, NodeId, Rrset, Status, Variant, Zone};
 use crate::wire::{Name, Rtype};
 
 /// Builds a zone of checked names, the origin among them.
@@ -96,20 +96,32 @@ fn hosts(
     rdatas: &[draft::Rdata],
     names: &Names,
     ids: &BTreeMap<Name, NodeId>,
-) -> Vec<NodeId> {
-    let mut hosts = Vec::new();
+) -> Vec<Host> {
+    let mut hosts: Vec<Host> = Vec::new();
     for rdata in rdatas {
         let Some(target) = draft::target(draft.rtype, &rdata.octets) else {
             continue;
         };
-        let has_address = names.get(&target).is_some_and(|drafts| {
-            drafts.iter().any(|draft| [Rtype::A, Rtype::AAAA].contains(&draft.rtype))
-        });
-        if let Some(id) = ids.get(&target).filter(|_| has_address)
-            && !hosts.contains(id)
-        {
-            hosts.push(*id);
-        }
+        let found = find_host(target, names, ids);
+        hosts.extend(found.filter(|host| hosts.iter().all(|other| other.name != host.name)));
     }
     hosts
+}
+
+/// Returns the node that answers for a host's addresses: its own, or that of
+/// the wildcard that stands in for it (RFC 4592 section 3.3.1).
+fn find_host(target: Name, names: &Names, ids: &BTreeMap<Name, NodeId>) -> Option<Host> {
+    let owner = match ids.contains_key(&target) {
+        true => target.clone(),
+        false => {
+            let mut encloser = target.parent()?;
+            while !ids.contains_key(&encloser) {
+                encloser = encloser.parent()?;
+            }
+            encloser.child(b"*").ok()?
+        }
+    };
+    let is_address = |draft: &Draft| [Rtype::A, Rtype::AAAA].contains(&draft.rtype);
+    names.get(&owner)?.iter().any(is_address).then_some(())?;
+    Some(Host { node: *ids.get(&owner)?, name: target })
 }

@@ -24,7 +24,7 @@ use rustc_hash::FxBuildHasher;
 use crate::geo::RegionMap;
 
 pub use self::timeline::{Change, Entry, Moment, Network, Order, Publication, Timeline, View};
-pub use self::zone::{Found, Node, NodeId, Rrset, Status, Variant, Zone};
+pub use self::zone::{Found, Host, Node, NodeId, Rrset, Status, Variant, Zone};
 
 //----------- Snapshot -------------------------------------------------------
 

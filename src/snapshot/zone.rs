@@ -256,5 +256,15 @@ pub struct Variant {
 
     /// The hosts in the zone that the records name and that have addresses,
     /// in the order of the records, each once.
-    pub hosts: Vec<NodeId>,
+    pub hosts: Vec<Host>,
+}
+
+/// A host that records name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Host {
+    /// Its name, as the records have it.
+    pub name: Name,
+
+    /// The node with its addresses: its own, or a wildcard's.
+    pub node: NodeId,
 }
