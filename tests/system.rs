@@ -411,6 +411,21 @@ fn broken_tables_at_start_print_their_findings_and_exit_1() {
 }
 
 #[test]
+fn output_that_nobody_reads_is_no_failure_and_output_that_is_lost_is_one() {
+    let check = |to: &str| {
+        let binary = env!("CARGO_BIN_EXE_trunkdns");
+        let command = format!("{binary} check {to}; test ${{PIPESTATUS[0]:-$?}} -eq 0");
+        let mut shell = std::process::Command::new("bash");
+        shell.args(["-c", &command]).current_dir(project()).stderr(Stdio::null());
+        shell.status().unwrap().success()
+    };
+    assert!(check("| head -c 0"));
+    if std::path::Path::new("/dev/full").exists() {
+        assert!(!check("> /dev/full"));
+    }
+}
+
+#[test]
 fn a_wrong_command_line_exits_2() {
     for arguments in [&["serv"][..], &["check", "--jsn"], &[]] {
         let output = trunkdns().args(arguments).output().unwrap();

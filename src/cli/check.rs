@@ -33,7 +33,16 @@ pub(super) fn run(config: &Path, options: &Options) -> ExitCode {
             format!("{findings}{}: {what}, {warnings}\n", config.display())
         }
     };
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     // Whoever closes the pipe early, as `head` does, has read enough.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    if let Err(error) = written.or_else(ignore_broken_pipe) {
+        eprintln!("trunkdns: cannot print the findings: {error}");
+        return ExitCode::FAILURE;
+    }
     if loaded.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn ignore_broken_pipe(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }

@@ -26,8 +26,9 @@ pub fn load(
     serial: impl Fn(&Name) -> u32,
 ) -> Option<Loaded> {
     let config = config::read_config(sources, path, report)?;
+    let databases = Databases::load(&config.geoip.databases, sources, report);
     let regions = config::read_regions(sources, &config.geoip.regions, report)?;
-    let map = region_map(&config, &regions, sources, report);
+    let map = region_map(databases, &regions, sources, report);
     let folders = config::read_zones_directory(sources, &config.zones, &regions, report);
     if folders.as_ref().is_some_and(Vec::is_empty) && !report.has_errors() {
         report.add(no_zones(&config.zones));
@@ -94,13 +95,13 @@ pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Compiles the region map. The databases are big, and gone when it is done.
 fn region_map(
-    config: &Config,
+    databases: Databases,
     regions: &RegionTable,
     sources: &mut Sources,
     report: &mut Report,
 ) -> Option<RegionMap> {
-    let databases = Databases::load(&config.geoip.databases, sources, report);
     let clouds = CloudLists::load(regions, sources, report);
     Rules::check(regions, report);
     (!report.has_errors()).then(|| RegionMap::compile(regions, &clouds, &databases))
