@@ -21,10 +21,11 @@ pub fn change(old: &Version, new: &Version) -> Change {
         return Change::Nothing;
     }
     let pairs = old.map.pairs(&new.map);
+    let types = types(&old.zone, &new.zone);
     let mut change = Change::Nothing;
     for name in names(&old.zone, &new.zone) {
-        for rtype in types(&old.zone, &new.zone) {
-            if let Some(probe) = Probe::new(&name, rtype) {
+        for rtype in &types {
+            if let Some(probe) = Probe::new(&name, *rtype) {
                 change = change.max(probe.compare(old, new, &pairs));
             }
         }

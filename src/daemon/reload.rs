@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::load::{self, Loaded};
+use super::load;
 use crate::answer;
 use crate::config::model::{Handover, HandoverMode};
 use crate::diag::{Report, Sources};
@@ -39,11 +39,13 @@ pub(super) fn reload(
         reloaded.lines.push("nothing is changed: a shared file is refused".into());
         return reloaded;
     };
-    let versions = versions(&loaded);
+    let (settings, handover) = (loaded.settings(), loaded.config.handover);
+    let version = |zone| Arc::new(Version { zone, map: loaded.map.clone() });
+    let versions: Vec<_> = loaded.zones.into_iter().map(version).collect();
     let mut ahead = 1;
     loop {
-        let order = order(&loaded.config.handover, clock().second(), ahead);
-        let (next, lines, is_whole) = extend_all(&served, &versions, loaded.settings(), order);
+        let order = order(&handover, clock().second(), ahead);
+        let (next, lines, is_whole) = extend_all(&served, &versions, settings.clone(), order);
         // A version is published in a second that has not begun when it is
         // swapped in. Comparing took longer than that: once more, with more
         // time ahead.
@@ -74,11 +76,6 @@ pub(super) struct Reloaded {
 }
 
 //----------- Publishing -----------------------------------------------------
-
-fn versions(loaded: &Loaded) -> Vec<Arc<Version>> {
-    let zones = loaded.zones.iter();
-    zones.map(|zone| Arc::new(Version { zone: zone.clone(), map: loaded.map.clone() })).collect()
-}
 
 /// Makes the next snapshot, and says what is new in it and whether all that
 /// is served was there to be read.
@@ -145,7 +142,7 @@ fn order(handover: &Handover, now: u64, ahead: u64) -> Order {
 
 /// Returns the serial that a changed zone gets at least: it never goes back.
 fn next_serial(served: &Snapshot, origin: &Name) -> u32 {
-    let timelines = served.timelines();
-    let timeline = timelines.iter().find(|timeline| timeline.newest().zone.origin() == origin);
+    let timeline = served.find(&origin.to_key());
+    let timeline = timeline.filter(|timeline| timeline.newest().zone.origin() == origin);
     timeline.map_or(1, |timeline| timeline.newest().zone.serial().wrapping_add(1))
 }

@@ -159,11 +159,15 @@ impl Timeline {
         let mut next = self.without_settled(order.now);
         let now = order.published;
         let hastens = order.immediate && next.entries.len() > 1;
-        if compare(next.newest(), &version) == Change::Nothing && !hastens {
+        let mut change = compare(next.newest(), &version);
+        if change == Change::Nothing && !hastens {
             return (next, Publication::Unchanged);
         }
+        let count = next.entries.len();
         let in_force = next.in_force_for_somebody(now);
-        if compare(&next.entries[in_force].version, &version) == Change::Nothing && !hastens {
+        // Where nothing is pending, the newest is in force, and was compared.
+        let is_pending = in_force + 1 < count && !hastens;
+        if is_pending && compare(&next.entries[in_force].version, &version) == Change::Nothing {
             next.entries.truncate(in_force + 1);
             return (next, Publication::Withdrawn);
         }
@@ -176,7 +180,10 @@ impl Timeline {
         } else if in_force >= Self::UNSETTLED_MAX {
             earliest = next.entries.iter().map(Entry::settled).max().unwrap_or(0);
         }
-        let wait = match compare(next.newest(), &version) {
+        if next.entries.len() < count {
+            change = compare(next.newest(), &version);
+        }
+        let wait = match change {
             Change::Nothing if !hastens => return (next, Publication::Withdrawn),
             Change::Nothing | Change::Additions => 0,
             Change::Records { ttl } => ttl.min(order.longest),
