@@ -5,6 +5,7 @@
 mod support;
 
 use support::{AP, EU, US, World, question};
+use trunkdns::snapshot::Moment;
 
 const ZONE: &str = r#"
 [soa]
@@ -821,4 +822,21 @@ fn the_question_comes_back_with_its_letter_case() {
     let answer = question(name, "SRV").ask(&snapshot);
     let plain = question(SRV, "SRV").ask(&snapshot);
     assert_eq!(answer.data(), plain.data());
+}
+
+#[test]
+fn an_answer_says_which_srv_records_it_hands_out_and_for_how_long() {
+    let world = world();
+    let snapshot = world.load();
+    let version = snapshot.timelines()[0].newest().clone();
+    for question in [question(SRV, "SRV"), question(SRV, "SRV").from(EU)] {
+        let (_, outcome) = question.ask_octets(&snapshot);
+        let handed_out = outcome.handed_out.unwrap();
+        assert!(std::ptr::eq(handed_out.expiries, &version.expiries));
+        assert_eq!(handed_out.ttl, 60);
+        handed_out.note(Moment(1_000_001));
+        assert_eq!(version.expiries.last(handed_out.slot), 1061);
+    }
+    let (_, outcome) = question("ns1.carrier.example.com.", "A").ask_octets(&snapshot);
+    assert!(outcome.handed_out.is_none());
 }

@@ -31,6 +31,7 @@ pub(super) fn resolve(
         ttl: 0,
         data: Data::Made([&[text.len() as u8], text].concat().into()),
         optional: None,
+        slot: None,
     }];
     Some(Resolution { cause: Cause::Identity, records, ..Resolution::default() })
 }

@@ -26,7 +26,7 @@ pub use self::change::change;
 
 use self::resolve::{Data, Owner, Records, Resolution};
 use crate::geo::{self, RegionSet};
-use crate::snapshot::{Moment, Settings, Snapshot, Timeline, Version, View};
+use crate::snapshot::{HandedOut, Moment, Settings, Snapshot, Timeline, Version, View};
 use crate::wire::{
     EdnsQuery, EdnsReply, Ending, ErrorReply, Full, Parsed, Query, Question, Reason, Reply,
     ResponseWriter, RrsetHead, Rtype, parse,
@@ -47,13 +47,13 @@ pub const UDP_PAYLOAD: u16 = 1232;
 /// `out` takes the response; its length bounds the response's, beside what
 /// client and transport allow. It should have room for 65,535 octets over
 /// TCP, for [`UDP_PAYLOAD`] over UDP.
-pub fn answer(
-    snapshot: &Snapshot,
+pub fn answer<'s>(
+    snapshot: &'s Snapshot,
     client: &Client,
     now: Moment,
     message: &[u8],
     out: &mut [u8],
-) -> Outcome {
+) -> Outcome<'s> {
     match parse(message) {
         Parsed::Query(query) => respond(snapshot, client, now, &query, out),
         Parsed::Refused(refusal) => {
@@ -61,7 +61,7 @@ pub fn answer(
                 Reply::Drop => Verdict::Drop,
                 Reply::Error(reply) => error(client, &snapshot.settings, &reply, out),
             };
-            Outcome { verdict, cause: Cause::Malformed(refusal.reason), truncated: false }
+            Outcome::short(verdict, Cause::Malformed(refusal.reason))
         }
     }
 }
@@ -105,8 +105,8 @@ impl Transport {
 //----------- Outcome --------------------------------------------------------
 
 /// What became of a message. Each has exactly one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Outcome {
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome<'s> {
     /// What to do.
     pub verdict: Verdict,
 
@@ -115,6 +115,16 @@ pub struct Outcome {
 
     /// Whether the response is cut short (TC).
     pub truncated: bool,
+
+    /// The SRV records that the response holds, to be noted when it is sent.
+    pub handed_out: Option<HandedOut<'s>>,
+}
+
+impl Outcome<'_> {
+    /// Returns what became of a message that is answered without records.
+    fn short(verdict: Verdict, cause: Cause) -> Self {
+        Outcome { verdict, cause, truncated: false, handed_out: None }
+    }
 }
 
 /// What to do with a message.
@@ -163,17 +173,18 @@ pub enum Cause {
 
 //----------- Responding -----------------------------------------------------
 
-fn respond(
-    snapshot: &Snapshot,
+fn respond<'s>(
+    snapshot: &'s Snapshot,
     client: &Client,
     now: Moment,
     query: &Query<'_>,
     out: &mut [u8],
-) -> Outcome {
+) -> Outcome<'s> {
     let question = &query.question;
     let mut edns = query.edns.map(|edns| reply_edns(&snapshot.settings, &edns));
     let mut resolution = Resolution::refused(Cause::NotServed);
     let mut cap = None;
+    let mut expiries = None;
     if question.qclass != CLASS_IN {
         let identity = snapshot.settings.identity.as_deref();
         resolution = identity::resolve(question, identity).unwrap_or(resolution);
@@ -184,13 +195,20 @@ fn respond(
         let address = prefix.unwrap_or(client.address);
         let view = timeline.view(address, now);
         resolution = resolve_in(view.version(), address, question);
+        expiries = Some(&view.version().expiries);
         cap = view.cap(now, |other| !resolution.agrees(&resolve_in(other, address, question)));
         let subnet = edns.as_mut().and_then(|edns| edns.client_subnet.as_mut());
         if let Some((_, scope)) = subnet.filter(|_| prefix.is_some()) {
             *scope = handover_scope(&view, address, question, &resolution);
         }
     }
-    write(client, query, edns, &resolution, cap, out)
+    let outcome = write(client, query, edns, &resolution, cap, out);
+    let is_whole = !outcome.truncated && matches!(outcome.verdict, Verdict::Send(_));
+    let handed_out = expiries.filter(|_| is_whole).and_then(|expiries| {
+        let (slot, ttl) = resolution.srv()?;
+        Some(HandedOut { expiries, slot, ttl: capped(ttl, cap) })
+    });
+    Outcome { handed_out, ..outcome }
 }
 
 /// Returns the timeline that answers: that of the zone with the longest
@@ -265,18 +283,18 @@ fn reply_edns<'a>(settings: &'a Settings, edns: &EdnsQuery<'a>) -> EdnsReply<'a>
 //----------- Writing --------------------------------------------------------
 
 /// Writes as much of an answer as there is room for.
-fn write(
+fn write<'s>(
     client: &Client,
     query: &Query<'_>,
     edns: Option<EdnsReply<'_>>,
     resolution: &Resolution<'_>,
     cap: Option<u32>,
     out: &mut [u8],
-) -> Outcome {
+) -> Outcome<'s> {
     let room = client.transport.room(query.edns.map(|edns| edns.payload));
     let question = Some(query.question.wire);
     let Ok(mut writer) = ResponseWriter::new(out, room, query.head, question, edns) else {
-        return Outcome { verdict: Verdict::Drop, cause: Cause::NoRoom, truncated: false };
+        return Outcome::short(Verdict::Drop, Cause::NoRoom);
     };
     let empty = writer.mark();
     let truncated = write_records(&mut writer, query, &resolution.records, cap).is_err();
@@ -287,7 +305,7 @@ fn write(
     }
     let Resolution { rcode, authoritative, cause, .. } = *resolution;
     let len = writer.finish(Ending { rcode, authoritative, truncated });
-    Outcome { verdict: Verdict::Send(len), cause, truncated }
+    Outcome { truncated, ..Outcome::short(Verdict::Send(len), cause) }
 }
 
 /// Writes RRsets; fails where one does not fit that the client needs.
@@ -327,12 +345,16 @@ fn write_rrset(
         Owner::Made(name) => name,
     };
     let class = query.question.qclass;
-    let ttl = cap.map_or(rrset.ttl, |cap| rrset.ttl.min(cap));
+    let ttl = capped(rrset.ttl, cap);
     let head = RrsetHead { owner, rtype: rrset.rtype, class, ttl };
     match &rrset.data {
         Data::Zone(list) => writer.rrset(rrset.section, head, list.iter().map(|data| &data[..])),
         Data::Made(data) => writer.rrset(rrset.section, head, [&data[..]]),
     }
+}
+
+fn capped(ttl: u32, cap: Option<u32>) -> u32 {
+    cap.map_or(ttl, |cap| ttl.min(cap))
 }
 
 /// Answers what is no query with an error.

@@ -70,6 +70,13 @@ impl Resolution<'_> {
         self.same == RegionSet::ALL
     }
 
+    /// Returns the number and the TTL of the SRV records that answer; there
+    /// is at most one RRset of them.
+    pub(super) fn srv(&self) -> Option<(u32, u32)> {
+        let mut answers = self.records.iter().filter(|rrset| rrset.section == Section::Answer);
+        answers.find_map(|rrset| Some((rrset.slot?, rrset.ttl)))
+    }
+
     /// Says whether a client is told the same; the serial of the SOA record
     /// does not count.
     pub(super) fn agrees(&self, other: &Resolution<'_>) -> bool {
@@ -94,7 +101,7 @@ impl Default for Resolution<'_> {
 }
 
 /// An RRset of an answer.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Records<'s> {
     /// Where it stands.
     pub(super) section: Section,
@@ -114,21 +121,26 @@ pub(super) struct Records<'s> {
     /// Of RRsets that the client can do without: the host whose addresses
     /// are left out together.
     pub(super) optional: Option<&'s [u8]>,
+
+    /// Of SRV records, their number in the zone; see [`Rrset::slot`].
+    pub(super) slot: Option<u32>,
 }
 
 impl Records<'_> {
     /// Says whether both are the same; the serial of an SOA record does not
     /// count.
     pub(super) fn agrees(&self, other: &Records<'_>) -> bool {
-        match (&self.data, &other.data) {
-            (Data::Zone([own]), Data::Zone([others])) if self.rtype == Rtype::SOA => {
-                let place = |records: &Records<'_>| (records.section, records.rtype, records.ttl);
-                place(self) == place(other)
-                    && self.owner == other.owner
-                    && without_serial(own) == without_serial(others)
+        self.section == other.section
+            && self.rtype == other.rtype
+            && self.ttl == other.ttl
+            && self.owner == other.owner
+            && self.optional == other.optional
+            && match (&self.data, &other.data) {
+                (Data::Zone([own]), Data::Zone([others])) if self.rtype == Rtype::SOA => {
+                    without_serial(own) == without_serial(others)
+                }
+                (own, others) => own == others,
             }
-            _ => self == other,
-        }
     }
 }
 
@@ -257,6 +269,7 @@ impl<'s> Resolver<'s> {
                 ttl: self.zone.negative_ttl(),
                 data: Data::Zone(&soa.variants[0].rdatas),
                 optional: None,
+                slot: None,
             });
         }
         Step::Done
@@ -317,6 +330,7 @@ impl<'s> Resolver<'s> {
             ttl: dname.ttl,
             data: Data::Made(target.clone().into()),
             optional: None,
+            slot: None,
         });
         match question.qtype {
             Rtype::CNAME | Rtype::ANY => Step::Done,
@@ -363,6 +377,7 @@ impl<'s> Resolver<'s> {
             ttl: rrset.ttl,
             data: Data::Zone(&variant.rdatas),
             optional: None,
+            slot: rrset.srv_slot(self.region),
         });
     }
 }

@@ -87,7 +87,7 @@ fn rrset(draft: &Draft, names: &Names, ids: &BTreeMap<Name, NodeId>) -> Rrset {
             hosts: hosts(draft, rdatas, names, ids),
         })
         .collect();
-    Rrset { rtype: draft.rtype, ttl: draft.ttl, variants, by_region: by_region.into() }
+    Rrset { rtype: draft.rtype, ttl: draft.ttl, variants, by_region: by_region.into(), slot: None }
 }
 
 /// Returns the hosts with addresses that records name, each once.

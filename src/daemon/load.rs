@@ -83,7 +83,7 @@ impl Loaded {
     pub fn into_snapshot(self) -> Snapshot {
         let settings = self.settings();
         let timelines = self.zones.into_iter().map(|zone| {
-            let version = Version { zone, map: self.map.clone() };
+            let version = Version::new(Arc::new(zone), self.map.clone());
             Arc::new(Timeline::new(Arc::new(version), 0))
         });
         Snapshot::new(1, settings, timelines)

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::load::Loaded;
 use self::reload::Reloaded;
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::transport::{self, Listener};
 
 /// Serves what was loaded until SIGTERM or SIGINT.
@@ -37,8 +37,9 @@ async fn run(loaded: Loaded, ready: impl FnOnce(String)) -> Result<(), Error> {
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.to_string()).collect();
     let (path, summary) = (loaded.path.clone(), loaded.summary());
     let snapshot = Arc::new(ArcSwap::from_pointee(loaded.into_snapshot()));
-    let mut server =
-        transport::hickory::start(listeners, snapshot.clone()).map_err(Error::Runtime)?;
+    let clock = Arc::new(Clock::new(clock::wall()));
+    let mut server = transport::hickory::start(listeners, snapshot.clone(), clock.clone())
+        .map_err(Error::Runtime)?;
     ready(format!(
         "trunkdns {} ready: {summary}, UDP and TCP on {}",
         env!("CARGO_PKG_VERSION"),
@@ -49,10 +50,10 @@ async fn run(loaded: Loaded, ready: impl FnOnce(String)) -> Result<(), Error> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
-                let (path, snapshot) = (path.clone(), snapshot.clone());
+                let (path, snapshot, clock) = (path.clone(), snapshot.clone(), clock.clone());
                 // One at a time: the next signal is looked at when this one is done.
                 let reloading = tokio::task::spawn_blocking(move || {
-                    reload::reload(&path, &snapshot, clock::now)
+                    reload::reload(&path, &snapshot, || clock.now())
                 });
                 report_reload(reloading.await);
             }

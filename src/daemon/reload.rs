@@ -40,7 +40,7 @@ pub(super) fn reload(
         return reloaded;
     };
     let (settings, handover) = (loaded.settings(), loaded.config.handover);
-    let version = |zone| Arc::new(Version { zone, map: loaded.map.clone() });
+    let version = |zone| Arc::new(Version::new(Arc::new(zone), loaded.map.clone()));
     let versions: Vec<_> = loaded.zones.into_iter().map(version).collect();
     let mut ahead = 1;
     loop {

@@ -13,6 +13,7 @@
 //! message. Nothing in here is ever edited, and nothing in here does I/O or
 //! reads a clock.
 
+mod expiry;
 mod timeline;
 mod zone;
 
@@ -23,6 +24,7 @@ use rustc_hash::FxBuildHasher;
 
 use crate::geo::RegionMap;
 
+pub use self::expiry::{Expiries, HandedOut};
 pub use self::timeline::{Change, Entry, Moment, Network, Order, Publication, Timeline, View};
 pub use self::zone::{Found, Host, Node, NodeId, Rrset, Status, Variant, Zone};
 
@@ -100,13 +102,28 @@ impl Snapshot {
 //----------- Version --------------------------------------------------------
 
 /// A zone and everything that its answers depend on.
+///
+/// Zones and maps are shared: a new map makes a new version of every steered
+/// zone, whose records are as they were.
 #[derive(Debug)]
 pub struct Version {
     /// The compiled zone.
-    pub zone: Zone,
+    pub zone: Arc<Zone>,
 
     /// Where clients are.
     pub map: Arc<RegionMap>,
+
+    /// When copies of its SRV answers expire: the only thing here that ever
+    /// changes, and no answer depends on it.
+    pub expiries: Expiries,
+}
+
+impl Version {
+    /// Returns a version that has answered nobody.
+    pub fn new(zone: Arc<Zone>, map: Arc<RegionMap>) -> Self {
+        let expiries = Expiries::new(zone.srv_count());
+        Version { zone, map, expiries }
+    }
 }
 
 //----------- Settings -------------------------------------------------------

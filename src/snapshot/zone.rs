@@ -26,13 +26,21 @@ pub struct Zone {
 
     /// The TTL of NXDOMAIN and NODATA (RFC 2308 section 5).
     negative_ttl: u32,
+
+    /// How many variants its SRV RRsets have in all.
+    srv_count: usize,
 }
 
 impl Zone {
     /// Returns a zone of nodes in canonical order, the origin's first.
     ///
     /// The origin must have an SOA record; the compiler sees to it.
-    pub fn new(nodes: Vec<Node>) -> Self {
+    pub fn new(mut nodes: Vec<Node>) -> Self {
+        let mut srv_count = 0;
+        for rrset in nodes.iter_mut().flat_map(|node| &mut node.rrsets) {
+            rrset.slot = (rrset.rtype == Rtype::SRV).then_some(srv_count as u32);
+            srv_count += rrset.slot.map_or(0, |_| rrset.variants.len());
+        }
         let origin = nodes[0].owner.clone();
         let soa = nodes[0].rrset(Rtype::SOA).expect("the compiler refuses a zone without SOA");
         let negative_ttl = soa.ttl.min(soa_minimum(&soa.variants[0].rdatas[0]));
@@ -42,7 +50,7 @@ impl Zone {
             .map(|(at, node)| (node.owner.to_key(), NodeId(at as u32)))
             .collect();
         let labels_max = nodes.iter().map(|node| node.owner.label_count()).max().unwrap_or(0);
-        Zone { origin, nodes, index, labels_max, negative_ttl }
+        Zone { origin, nodes, index, labels_max, negative_ttl, srv_count }
     }
 
     /// Returns the zone's name.
@@ -69,6 +77,11 @@ impl Zone {
     /// smaller of its own and its MINIMUM field (RFC 2308 section 3).
     pub fn negative_ttl(&self) -> u32 {
         self.negative_ttl
+    }
+
+    /// Returns how many variants the SRV RRsets have in all.
+    pub fn srv_count(&self) -> usize {
+        self.srv_count
     }
 
     /// Returns the serial of the SOA record.
@@ -231,15 +244,25 @@ pub struct Rrset {
 
     /// For every region the position of its variant; empty if there is one.
     pub by_region: Box<[u8]>,
+
+    /// Of SRV RRsets, the number of the first variant among those of all; set
+    /// by [`Zone::new`].
+    pub slot: Option<u32>,
 }
 
 impl Rrset {
     /// Returns what the clients of a region get.
     pub fn variant(&self, region: RegionId) -> &Variant {
-        match self.by_region.get(usize::from(region.0)) {
-            Some(&at) => &self.variants[usize::from(at)],
-            None => &self.variants[0],
-        }
+        &self.variants[self.variant_at(region)]
+    }
+
+    /// Returns the number of an SRV variant that the clients of a region get.
+    pub fn srv_slot(&self, region: RegionId) -> Option<u32> {
+        self.slot.map(|first| first + self.variant_at(region) as u32)
+    }
+
+    fn variant_at(&self, region: RegionId) -> usize {
+        self.by_region.get(usize::from(region.0)).map_or(0, |at| usize::from(*at))
     }
 }
 

@@ -31,8 +31,8 @@ use hickory_server::zone_handler::MessageResponseBuilder;
 
 use super::Listener;
 use crate::answer::{self, Client, Transport, Verdict};
-use crate::clock;
-use crate::snapshot::Snapshot;
+use crate::clock::Clock;
+use crate::snapshot::{Moment, Snapshot};
 
 /// How long a connection may be idle (RFC 7766 section 6.2.3 asks for some
 /// seconds; resolvers open a new connection at little cost).
@@ -47,8 +47,9 @@ const TCP_QUEUE: usize = 32;
 pub fn start(
     listeners: Vec<Listener>,
     snapshot: Arc<ArcSwap<Snapshot>>,
+    clock: Arc<Clock>,
 ) -> std::io::Result<Server<impl RequestHandler>> {
-    let mut server = Server::new(Handler { snapshot });
+    let mut server = Server::new(Handler { snapshot, clock });
     for listener in listeners {
         server.register_socket(tokio::net::UdpSocket::from_std(listener.udp)?);
         let tcp = tokio::net::TcpListener::from_std(listener.tcp)?;
@@ -61,6 +62,7 @@ pub fn start(
 
 struct Handler {
     snapshot: Arc<ArcSwap<Snapshot>>,
+    clock: Arc<Clock>,
 }
 
 #[async_trait::async_trait]
@@ -72,7 +74,7 @@ impl RequestHandler for Handler {
     ) -> ResponseInfo {
         let response = {
             let snapshot = self.snapshot.load();
-            respond(&snapshot, request)
+            respond(&snapshot, self.clock.now(), request)
         };
         let message = match response {
             Ok(Some(message)) => message,
@@ -101,9 +103,12 @@ impl RequestHandler for Handler {
 }
 
 /// Answers a request; no message means that nothing is to be sent.
-fn respond(snapshot: &Snapshot, request: &Request) -> Result<Option<Message>, ProtoError> {
+fn respond(
+    snapshot: &Snapshot,
+    now: Moment,
+    request: &Request,
+) -> Result<Option<Message>, ProtoError> {
     let client = client(request);
-    let now = clock::now();
     let mut out = vec![0; usize::from(u16::MAX)];
     let mut room = client.transport.room(request.edns.as_ref().map(|edns| edns.max_payload()));
     let limit = room;
@@ -115,6 +120,9 @@ fn respond(snapshot: &Snapshot, request: &Request) -> Result<Option<Message>, Pr
         let message = decode(&out[..len])?;
         let excess = encoded_len(&message, request)?.saturating_sub(limit);
         if excess == 0 || message.metadata.truncation {
+            if let Some(handed_out) = outcome.handed_out {
+                handed_out.note(now);
+            }
             return Ok(Some(message));
         }
         // Hickory's encoding is longer than the core's; less room makes the

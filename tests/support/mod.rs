@@ -192,7 +192,7 @@ impl Question {
     }
 
     /// Asks, and returns the octets of the response.
-    pub fn ask_octets(&self, snapshot: &Snapshot) -> (Vec<u8>, Outcome) {
+    pub fn ask_octets<'s>(&self, snapshot: &'s Snapshot) -> (Vec<u8>, Outcome<'s>) {
         let mut out = vec![0; self.room];
         let outcome = answer(snapshot, &self.client, self.now, &self.octets(), &mut out);
         let Verdict::Send(len) = outcome.verdict else {
@@ -206,6 +206,8 @@ impl Question {
     pub fn ask(&self, snapshot: &Snapshot) -> Answer {
         let (octets, outcome) = self.ask_octets(snapshot);
         let message = Message::from_vec(&octets).unwrap();
+        let Outcome { verdict, cause, truncated, .. } = outcome;
+        let outcome = Outcome { verdict, cause, truncated, handed_out: None };
         Answer { message, outcome, len: octets.len() }
     }
 }
@@ -216,7 +218,7 @@ impl Question {
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub message: Message,
-    pub outcome: Outcome,
+    pub outcome: Outcome<'static>,
     pub len: usize,
 }
 
