@@ -45,5 +45,6 @@ pub mod daemon;
 pub mod diag;
 pub mod geo;
 pub mod snapshot;
+pub mod state;
 pub mod transport;
 pub mod wire;

@@ -58,15 +58,17 @@ fn check(root: &Path, code: &Path, case: &Path) -> Option<String> {
 
 fn read(root: &Path, case: &Path, sources: &mut Sources, report: &mut Report) {
     if case.join("trunkdns.toml").exists() {
-        load::load(&case.join("trunkdns.toml"), sources, report, |_| 1);
+        load::load(&case.join("trunkdns.toml"), None, sources, report);
     } else if case.join("regions.toml").exists() {
         read_regions(sources, &case.join("regions.toml"), report);
     } else {
         let regions = read_regions(sources, &root.join("regions.toml"), report).unwrap();
         let mut found = Report::default();
+        let first = sources.count();
         let tables = read_zone(sources, case, &regions, &mut found);
-        let folder = ZoneFolder { folder: case.to_owned(), tables, report: found };
-        load::compile_zone(folder, &regions, |_| 1, report);
+        let files = first..sources.count();
+        let folder = ZoneFolder { folder: case.to_owned(), tables, report: found, files };
+        load::compile_folder(folder, None, &regions, sources, report);
     }
 }
 

@@ -199,6 +199,7 @@ impl<'v> Play<'v> {
             spread: SPREAD,
             longest: LONGEST,
             immediate: self.random.below(25) == 0,
+            effective: None,
         };
         let compare = |old: &Version, new: &Version| self.changes.change(old, new);
         let (timeline, publication) = self.timeline.publish(version, order, compare);
@@ -315,7 +316,7 @@ fn in_prefix(holder: IpAddr, length: u8, other: IpAddr) -> bool {
 }
 
 fn snapshot(timeline: &Timeline) -> Snapshot {
-    let settings = Settings { client_subnet: true, identity: None };
+    let settings = Settings { client_subnet: true, ..Settings::default() };
     Snapshot::new(1, settings, [Arc::new(timeline.clone())])
 }
 
@@ -368,8 +369,14 @@ fn two() -> [Arc<Version>; 2] {
     [ROWS[0], ROWS[1]].map(|row| version(ZONE, row, RECORDS[0], REGIONS))
 }
 
-const ORDER: Order =
-    Order { now: 999, published: 1000, spread: SPREAD, longest: LONGEST, immediate: false };
+const ORDER: Order = Order {
+    now: 999,
+    published: 1000,
+    spread: SPREAD,
+    longest: LONGEST,
+    immediate: false,
+    effective: None,
+};
 
 fn handed_over(timeline: &Timeline, client: IpAddr, second: u64) -> bool {
     let version = timeline.view(client, Moment(second * 1000)).version();

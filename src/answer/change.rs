@@ -5,6 +5,7 @@
 //! seen here too, wildcards, aliases and delegations included.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::CLASS_IN;
 use super::resolve::{Records, Resolution, resolve};
@@ -15,14 +16,16 @@ use crate::wire::{LowerName, Name, Question, Rtype, Section};
 /// Compares what two versions of a zone tell the same clients.
 ///
 /// ANY is left out: what it gets is a sample (RFC 8482). The serial of the SOA
-/// record does not count.
+/// record counts only where the operator fixed it and nothing else differs.
 pub fn change(old: &Version, new: &Version) -> Change {
-    if old.zone == new.zone && old.map == new.map {
+    let has_same_zone = Arc::ptr_eq(&old.zone, &new.zone) || old.zone == new.zone;
+    if has_same_zone && (Arc::ptr_eq(&old.map, &new.map) || old.map == new.map) {
         return Change::Nothing;
     }
+    let has_new_serial = new.zone.has_own_serial() && old.zone.serial() != new.zone.serial();
     let pairs = old.map.pairs(&new.map);
     let types = types(&old.zone, &new.zone);
-    let mut change = Change::Nothing;
+    let mut change = if has_new_serial { Change::Serial } else { Change::Nothing };
     for name in names(&old.zone, &new.zone) {
         for rtype in &types {
             if let Some(probe) = Probe::new(&name, *rtype) {

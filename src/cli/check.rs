@@ -1,10 +1,9 @@
 //! `trunkdns check`
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::wants_color;
+use super::{print, wants_color};
 use crate::daemon::load::{self, Loaded, count};
 use crate::diag::{Report, Severity, Sources};
 
@@ -21,7 +20,7 @@ pub(super) struct Options {
 pub(super) fn run(config: &Path, options: &Options) -> ExitCode {
     let mut sources = Sources::default();
     let mut report = Report::default();
-    let loaded = load::load(config, &mut sources, &mut report, |_| 1);
+    let loaded = load::load(config, None, &mut sources, &mut report);
     let loaded = loaded.filter(|_| !report.has_errors());
     let text = match options.json {
         true => format!("{:#}\n", report.to_json(&sources)),
@@ -33,16 +32,5 @@ pub(super) fn run(config: &Path, options: &Options) -> ExitCode {
             format!("{findings}{}: {what}, {warnings}\n", config.display())
         }
     };
-    let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    // Whoever closes the pipe early, as `head` does, has read enough.
-    if let Err(error) = written.or_else(ignore_broken_pipe) {
-        eprintln!("trunkdns: cannot print the findings: {error}");
-        return ExitCode::FAILURE;
-    }
-    if loaded.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn ignore_broken_pipe(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+    print(&text, loaded.is_some())
 }

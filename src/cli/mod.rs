@@ -5,13 +5,18 @@
 #![expect(clippy::print_stderr, reason = "this is where people are talked to")]
 
 mod check;
+mod reload;
 mod serve;
+mod status;
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::daemon::control;
+use crate::diag::{Report, Sources};
 
 /// Runs the command that the arguments ask for.
 pub fn run() -> ExitCode {
@@ -19,6 +24,8 @@ pub fn run() -> ExitCode {
     match arguments.command {
         Command::Serve => serve::run(&arguments.config),
         Command::Check(options) => check::run(&arguments.config, &options),
+        Command::Reload(options) => reload::run(&arguments.config, &options),
+        Command::Status(options) => status::run(&arguments.config, &options),
     }
 }
 
@@ -43,6 +50,50 @@ enum Command {
 
     /// Read and compile everything; print all that is found.
     Check(check::Options),
+
+    /// Have the running server take in the files, and wait until it has.
+    Reload(reload::Options),
+
+    /// Show how the running server is.
+    Status(status::Options),
+}
+
+//----------- Talking to the server ------------------------------------------
+
+/// Gives a command to the running server.
+fn ask(config: &Path, command: &control::Command) -> Result<control::Reply, String> {
+    let (mut sources, mut report) = (Sources::default(), Report::default());
+    // A configuration with errors names the socket of the server that still
+    // serves the last good one all the same, as a rule.
+    let socket = match crate::config::read_config(&mut sources, config, &mut report) {
+        Some(config) => config.admin.control,
+        None => config.parent().unwrap_or(Path::new("")).join("state/control.sock"),
+    };
+    control::call(&socket, command).map_err(|error| {
+        format!("no server answers on {} ([admin] control): {error}", socket.display())
+    })
+}
+
+//----------- Output ---------------------------------------------------------
+
+/// Prints a result; the exit code says whether all is well, output included.
+fn print(text: &str, is_well: bool) -> ExitCode {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    // Whoever closes the pipe early, as `head` does, has read enough.
+    if let Err(error) = written.or_else(ignore_broken_pipe) {
+        return fail(&format!("cannot print: {error}"));
+    }
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn ignore_broken_pipe(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+}
+
+fn fail(why: &str) -> ExitCode {
+    eprintln!("trunkdns: {why}");
+    ExitCode::FAILURE
 }
 
 /// Says whether a stream shows colours, by the NO_COLOR convention.

@@ -7,24 +7,22 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 use super::wants_color;
-use crate::daemon::{self, load};
-use crate::diag::{Report, Sources};
+use crate::daemon::{self, Publisher};
 
 /// Serves until told to stop.
 ///
-/// Exits 1 if the tables have errors or an address cannot be bound, 0 after
-/// SIGTERM or SIGINT.
+/// Exits 1 if the tables have errors and nothing was served before, the state
+/// folder is in use, or an address cannot be bound; 0 after SIGTERM or SIGINT.
 pub(super) fn run(config: &Path) -> ExitCode {
     start_logging();
-    let mut sources = Sources::default();
-    let mut report = Report::default();
-    let loaded = load::load(config, &mut sources, &mut report, |_| 1);
-    eprint!("{}", report.render(&sources, wants_color(&std::io::stderr())));
-    let Some(loaded) = loaded.filter(|_| !report.has_errors()) else {
-        eprintln!("trunkdns: nothing is served: mend the errors above, then start again");
-        return ExitCode::FAILURE;
+    let publisher = match Publisher::start(config) {
+        Ok(publisher) => publisher,
+        Err(error) => {
+            eprintln!("trunkdns: {error}");
+            return ExitCode::FAILURE;
+        }
     };
-    match daemon::serve(loaded, |ready| {
+    match daemon::serve(publisher, |ready| {
         // Serving does not depend on somebody reading this.
         let _ = writeln!(std::io::stdout(), "{ready}");
     }) {

@@ -39,5 +39,10 @@ pub fn compile(
     let names = check::check(tables, drafts, &mut found);
     let sound = !found.has_errors();
     report.extend(found);
-    sound.then(|| tree::build(names))
+    let has_own_serial = tables.soa.as_ref().is_none_or(|soa| soa.serial.is_some());
+    let build = || {
+        let zone = tree::build(names);
+        if has_own_serial { zone.with_own_serial() } else { zone }
+    };
+    sound.then(build)
 }

@@ -1,5 +1,6 @@
 //! The directory that holds a folder a zone.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::model::ZoneTables;
@@ -23,6 +24,9 @@ pub struct ZoneFolder {
 
     /// What was found in its files.
     pub report: Report,
+
+    /// The files that were read, by their positions in the sources.
+    pub files: Range<usize>,
 }
 
 /// Reads every zone folder below a directory, sorted by name.
@@ -37,6 +41,7 @@ pub fn read_zones_directory(
     regions: &RegionTable,
     report: &mut Report,
 ) -> Option<Vec<ZoneFolder>> {
+    sources.visit(directory);
     let folders = match list_folders(directory) {
         Ok(folders) => folders,
         Err(err) => {
@@ -46,8 +51,9 @@ pub fn read_zones_directory(
     };
     let read = |folder: PathBuf| {
         let mut report = Report::default();
+        let first = sources.count();
         let tables = read_zone(sources, &folder, regions, &mut report);
-        ZoneFolder { folder, tables, report }
+        ZoneFolder { folder, tables, report, files: first..sources.count() }
     };
     let mut zones: Vec<_> = folders.into_iter().map(read).collect();
     add_duplicate_zones(&mut zones);

@@ -51,6 +51,9 @@ pub struct Server {
     /// How long old versions are kept.
     pub keep: Duration,
 
+    /// Whether files are taken in when they change.
+    pub watch: bool,
+
     /// Whether documentation and private addresses in answers are warned of.
     pub production: bool,
 }

@@ -51,6 +51,7 @@ fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server 
         identity: fields.optional("identity", report, Item::word),
         state: fields.or("state", folder.join("state"), report, Item::path),
         keep: fields.or("keep", days(30), report, |item, report| item.duration(keep, report)),
+        watch: fields.or("watch", true, report, Item::boolean),
         production: fields.or("production", false, report, Item::boolean),
     };
     fields.finish(report);

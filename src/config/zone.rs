@@ -31,7 +31,7 @@ pub fn read_zone(
     report: &mut Report,
 ) -> Option<ZoneTables> {
     let master = folder.join("records.zone");
-    let has_master = master.exists();
+    let has_master = sources.has(&master);
     let text = Text::try_read(sources, &folder.join("zone.toml"), report)?;
     let zone = match &text {
         Some(text) => text.parse(report, |root, report| zone(root, folder, regions, report)),

@@ -1,16 +1,20 @@
 //! From the operator's files to compiled zones.
 
-use std::os::unix::fs::MetadataExt;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use crate::compile;
-use crate::config::model::Config;
+use crate::config::model::{Config, ZoneTables};
 use crate::config::{self, ZoneFolder};
-use crate::diag::{Code, Finding, Report, Severity, Sources, Span};
+use crate::diag::{Code, Finding, Report, Severity, Sources};
 use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
 use crate::snapshot::{Settings, Snapshot, Timeline, Version, Zone};
-use crate::wire::Name;
+use crate::state::{Kept, Shared, Tables};
 
 /// Reads and compiles everything that a configuration file names.
 ///
@@ -18,29 +22,39 @@ use crate::wire::Name;
 /// where the configuration, the region table, a database or a cloud list is
 /// refused; a zone that is refused is missing from what is returned.
 ///
-/// `serial` gives the least SOA serial of a zone whose tables fix none.
+/// What was compiled from the same files before is taken from `known`.
 pub fn load(
     path: &Path,
+    known: Option<&Kept>,
     sources: &mut Sources,
     report: &mut Report,
-    serial: impl Fn(&Name) -> u32,
 ) -> Option<Loaded> {
     let config = config::read_config(sources, path, report)?;
-    let databases = Databases::load(&config.geoip.databases, sources, report);
-    let regions = config::read_regions(sources, &config.geoip.regions, report)?;
-    let map = region_map(databases, &regions, sources, report);
+    let config_text = tables_of(path, sources, 0);
+    let first = sources.count();
+    let regions = config::read_regions(sources, &config.geoip.regions, report);
+    let regions_text = tables_of(&config.geoip.regions, sources, first);
+    let shared = regions.as_ref().and_then(|regions| {
+        let files = SharedFiles { config: &config, regions, config_text, regions_text };
+        files.compile(known.map(|known| &*known.shared), sources, report)
+    });
+    let regions = regions?;
     let folders = config::read_zones_directory(sources, &config.zones, &regions, report);
     if folders.as_ref().is_some_and(Vec::is_empty) && !report.has_errors() {
         report.add(no_zones(&config.zones));
     }
     let shared_is_sound = !report.has_errors();
+    let known = known.filter(|known| {
+        shared.as_ref().is_some_and(|shared| shared.regions.files == known.shared.regions.files)
+    });
+    let folders = folders.unwrap_or_default();
+    let present = folders.iter().map(|zone| zone.folder.clone()).collect();
     let zones = folders
-        .unwrap_or_default()
         .into_iter()
-        .filter_map(|folder| compile_zone(folder, &regions, &serial, report))
+        .filter_map(|folder| compile_folder(folder, known, &regions, sources, report))
         .collect();
-    let map = Arc::new(map.filter(|_| shared_is_sound)?);
-    Some(Loaded { path: path.to_owned(), config, regions, map, zones })
+    let shared = shared.filter(|_| shared_is_sound)?;
+    Some(Loaded { config, regions, shared: Arc::new(shared), zones, folders: present })
 }
 
 //----------- Loaded ---------------------------------------------------------
@@ -48,20 +62,36 @@ pub fn load(
 /// What the operator's files make.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The configuration's file.
-    pub path: PathBuf,
-
     /// The configuration.
     pub config: Config,
 
     /// The region table.
     pub regions: RegionTable,
 
-    /// Where clients are.
-    pub map: Arc<RegionMap>,
+    /// What is kept of both, and the region map.
+    pub shared: Arc<Shared>,
 
     /// The zones that can be served.
-    pub zones: Vec<Zone>,
+    pub zones: Vec<LoadedZone>,
+
+    /// Every zone folder that is there.
+    pub folders: BTreeSet<PathBuf>,
+}
+
+/// A zone and what it was made of.
+#[derive(Debug)]
+pub struct LoadedZone {
+    /// The compiled zone.
+    pub zone: Arc<Zone>,
+
+    /// The files as they were read.
+    pub tables: Arc<Tables>,
+
+    /// When the last of them was written, in seconds since the Unix epoch.
+    pub modified: u64,
+
+    /// From when on they are to be in force, in seconds since the Unix epoch.
+    pub effective: Option<u64>,
 }
 
 impl Loaded {
@@ -71,22 +101,22 @@ impl Loaded {
         format!("{}, {regions}", count(self.zones.len(), "zone"))
     }
 
-    /// Returns what answers say beside records.
-    pub fn settings(&self) -> Settings {
-        Settings {
-            client_subnet: self.config.geoip.client_subnet,
-            identity: self.config.server.identity.clone(),
-        }
-    }
-
-    /// Makes the first snapshot: every zone is in force for everybody.
+    /// Makes a snapshot in which every zone is in force for everybody.
     pub fn into_snapshot(self) -> Snapshot {
-        let settings = self.settings();
-        let timelines = self.zones.into_iter().map(|zone| {
-            let version = Version::new(Arc::new(zone), self.map.clone());
+        let timelines = self.zones.into_iter().map(|loaded| {
+            let version = Version::new(loaded.zone, self.shared.map.clone());
             Arc::new(Timeline::new(Arc::new(version), 0))
         });
-        Snapshot::new(1, settings, timelines)
+        Snapshot::new(1, settings(&self.config), timelines)
+    }
+}
+
+/// Returns what answers say beside records.
+pub fn settings(config: &Config) -> Settings {
+    Settings {
+        client_subnet: config.geoip.client_subnet,
+        identity: config.server.identity.clone(),
+        spread_ttl: config.handover.spread_ttl,
     }
 }
 
@@ -95,44 +125,11 @@ pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Compiles the region map. The databases are big, and gone when it is done.
-fn region_map(
-    databases: Databases,
-    regions: &RegionTable,
-    sources: &mut Sources,
-    report: &mut Report,
-) -> Option<RegionMap> {
-    let clouds = CloudLists::load(regions, sources, report);
-    Rules::check(regions, report);
-    (!report.has_errors()).then(|| RegionMap::compile(regions, &clouds, &databases))
-}
-
-//----------- Zones ----------------------------------------------------------
-
-/// Compiles a zone folder that was read, if nothing of it was lost.
-///
-/// Everything found in the folder is reported, and what compiling finds.
-pub fn compile_zone(
-    folder: ZoneFolder,
-    regions: &RegionTable,
-    serial: impl Fn(&Name) -> u32,
-    report: &mut Report,
-) -> Option<Zone> {
-    // Tables that were read in part would be found to lack what could not be
-    // read. A key too many takes nothing away.
-    let is_whole =
-        folder.report.findings().iter().all(|finding| {
-            finding.severity() == Severity::Warning || finding.code == Code::UnknownKey
-        });
-    let is_sound = !folder.report.has_errors();
-    report.extend(folder.report);
-    let tables = folder.tables.filter(|_| is_whole)?;
-    if let Some(effective) = &tables.effective {
-        report.add(effective_not_supported(effective.span));
-        return None;
-    }
-    let serial = serial(&tables.origin).max(last_changed(&tables.folder));
-    compile::compile(&tables, regions, serial, report).filter(|_| is_sound)
+/// Returns the files that were read from a position in the order of reading
+/// on.
+fn tables_of(path: &Path, sources: &Sources, first: usize) -> Arc<Tables> {
+    let files = sources.texts(first..sources.count()).collect();
+    Arc::new(Tables { path: path.to_owned(), files })
 }
 
 fn no_zones(directory: &Path) -> Finding {
@@ -144,25 +141,144 @@ fn no_zones(directory: &Path) -> Finding {
     )
 }
 
-/// A table that is to wait must not go live at once.
-fn effective_not_supported(span: Span) -> Finding {
-    Finding::new(
-        Code::NotSupported,
-        span,
-        "this version cannot schedule a change",
-        "remove `effective`, and put the table in place when the change is to begin",
-    )
+//----------- SharedFiles ----------------------------------------------------
+
+/// The files that all zones share, on their way to a region map.
+struct SharedFiles<'a> {
+    config: &'a Config,
+    regions: &'a RegionTable,
+    config_text: Arc<Tables>,
+    regions_text: Arc<Tables>,
 }
 
-/// Returns when a zone folder or a file in it was last changed, in seconds
-/// since the Unix epoch: the serial of a zone whose tables fix none.
+impl SharedFiles<'_> {
+    /// Compiles the region map, or takes the one that was compiled from the
+    /// same files.
+    fn compile(
+        self,
+        known: Option<&Shared>,
+        sources: &mut Sources,
+        report: &mut Report,
+    ) -> Option<Shared> {
+        let before = self.fingerprint(sources);
+        let known = known.filter(|known| before.is_some() && known.fingerprint == before);
+        let (map, databases) = match known {
+            Some(known) => (known.map.clone(), known.databases.clone()),
+            None => {
+                let databases = Databases::load(&self.config.geoip.databases, sources, report);
+                let clouds = CloudLists::load(self.regions, sources, report);
+                Rules::check(self.regions, report);
+                if report.has_errors() {
+                    return None;
+                }
+                // The databases are big, and gone when it is done.
+                let map = RegionMap::compile(self.regions, &clouds, &databases);
+                (Arc::new(map), databases.summaries())
+            }
+        };
+        // Files that change while they are read make a map that can be served,
+        // but not one to go by the next time.
+        let fingerprint = before.filter(|_| known.is_some() || self.fingerprint(sources) == before);
+        let (config, regions) = (self.config_text, self.regions_text);
+        Some(Shared { config, regions, map, fingerprint, databases })
+    }
+
+    /// Returns a digest of everything that the map is compiled from, this
+    /// release among it; none if a file cannot be read.
+    fn fingerprint(&self, sources: &mut Sources) -> Option<[u8; 32]> {
+        let mut digest = Sha256::new();
+        digest.update(env!("CARGO_PKG_VERSION"));
+        for (_, text) in &self.regions_text.files {
+            digest.update((text.len() as u64).to_be_bytes());
+            digest.update(&**text);
+        }
+        let databases = self.config.geoip.databases.iter().map(|database| &database.value);
+        let clouds = self.regions.clouds.iter().map(|cloud| &cloud.path.value);
+        for path in databases.chain(clouds) {
+            sources.visit(path);
+            digest.update(digest_of(path).ok()?);
+        }
+        Some(digest.finalize().into())
+    }
+}
+
+fn digest_of(path: &Path) -> io::Result<[u8; 32]> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut octets = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut octets)? {
+            0 => return Ok(digest.finalize().into()),
+            len => digest.update(&octets[..len]),
+        }
+    }
+}
+
+//----------- Zones ----------------------------------------------------------
+
+/// Compiles a zone folder that was read, if nothing of it was lost.
 ///
-/// What counts is the time of the inode's change, which nobody can set back:
-/// an older file that is copied or moved in, and a file that is removed, make
-/// the serial rise like any edit. A restart without an edit leaves it.
-fn last_changed(folder: &Path) -> u32 {
-    let entries = std::fs::read_dir(folder).into_iter().flatten();
-    let files = entries.filter_map(|entry| entry.ok()?.metadata().ok());
-    let all = files.chain(std::fs::metadata(folder));
-    all.map(|metadata| metadata.ctime()).max().and_then(|time| time.try_into().ok()).unwrap_or(1)
+/// Everything found in the folder is reported, and what compiling finds.
+pub fn compile_folder(
+    folder: ZoneFolder,
+    known: Option<&Kept>,
+    regions: &RegionTable,
+    sources: &Sources,
+    report: &mut Report,
+) -> Option<LoadedZone> {
+    let is_whole = is_whole(&folder.report);
+    let is_sound = !folder.report.has_errors();
+    report.extend(folder.report);
+    let tables = folder.tables.filter(|_| is_whole)?;
+    let files = sources.texts(folder.files.clone()).collect();
+    let files = Arc::new(Tables { path: folder.folder, files });
+    let modified = sources.modified(folder.files);
+    let known = known.and_then(|known| known.zones.get(&tables.origin));
+    let newest = known.map(|known| known.timeline.newest().zone.clone());
+    let unchanged = newest.clone().filter(|_| known.is_some_and(|known| known.tables == files));
+    let zone = match unchanged {
+        Some(zone) => zone,
+        None => {
+            let serial = newest.map_or(1, |zone| zone.serial());
+            Arc::new(compile::compile(&tables, regions, serial, report)?)
+        }
+    };
+    let effective = tables.effective.map(|effective| effective.value);
+    is_sound.then_some(LoadedZone { zone, tables: files, modified, effective })
+}
+
+/// Says whether all that folders hold was read.
+///
+/// Tables that were read in part would be found to lack what could not be
+/// read. A key too many takes nothing away.
+fn is_whole(report: &Report) -> bool {
+    report
+        .findings()
+        .iter()
+        .all(|finding| finding.severity() == Severity::Warning || finding.code == Code::UnknownKey)
+}
+
+/// Compiles a zone from texts that stand for its files.
+///
+/// `serial` is the SOA serial where the tables fix none. Fails with the first
+/// thing that is found wrong.
+pub fn compile_texts(
+    tables: &Tables,
+    regions: &RegionTable,
+    serial: u32,
+) -> Result<Arc<Zone>, String> {
+    let mut sources = Sources::of_texts(tables.files.iter().cloned());
+    let mut report = Report::default();
+    let read = config::read_zone(&mut sources, &tables.path, regions, &mut report);
+    let zone = read.filter(|_| is_whole(&report));
+    let zone =
+        zone.and_then(|zone: ZoneTables| compile::compile(&zone, regions, serial, &mut report));
+    zone.filter(|_| !report.has_errors()).map(Arc::new).ok_or_else(|| {
+        let findings = report.findings();
+        let error = findings.iter().find(|finding| finding.severity() == Severity::Error);
+        error.map_or_else(
+            || "its tables cannot be read".to_owned(),
+            |error| format!("{}: {}", error.locator(&sources), error.message),
+        )
+    })
 }

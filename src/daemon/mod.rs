@@ -1,90 +1,172 @@
-//! The running server: loading, sockets, signals.
+//! The running server: loading, publishing, sockets, signals, commands.
 //!
-//! The control plane. [`load`] makes a snapshot of the operator's files, and
-//! [`serve`] hands it to the transports through one `ArcSwap`.
+//! ```text
+//!  signals, control socket ──▶ Plane ── files ──▶ Publisher ──▶ state, Snapshot
+//!                                └─ Watch, Clock      └──────▶ Board ──▶ status
+//! ```
+//!
+//! A thread of its own, the control plane, makes one change after the other;
+//! transports read the snapshot that it swaps in, and `status` what it posts
+//! to the [`Board`](board::Board). Neither waits for it.
 
+pub mod board;
+pub mod control;
 pub mod load;
-mod reload;
+pub mod publish;
+pub mod status;
+
+mod guard;
+mod plane;
+mod publisher;
+mod watch;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
 
-use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
-use self::load::Loaded;
-use self::reload::Reloaded;
-use crate::clock::{self, Clock};
+use self::control::{Command, Control, Order, Reply};
+use self::plane::{Job, Plane};
+use self::status::{Status, Surroundings};
+use crate::clock;
+use crate::config::model::Config;
 use crate::transport::{self, Listener};
+use crate::wire::Name;
 
-/// Serves what was loaded until SIGTERM or SIGINT.
+pub use self::publisher::{Error as StartError, Publisher, Request};
+
+/// Serves what is published until SIGTERM or SIGINT.
 ///
 /// `ready` is called once, with a line for the operator, when every address
 /// answers.
-pub fn serve(loaded: Loaded, ready: impl FnOnce(String)) -> Result<(), Error> {
+pub fn serve(publisher: Publisher, ready: impl FnOnce(String)) -> Result<(), Error> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
-    runtime.block_on(run(loaded, ready))
+    runtime.block_on(run(publisher, ready))
 }
 
-async fn run(loaded: Loaded, ready: impl FnOnce(String)) -> Result<(), Error> {
+async fn run(publisher: Publisher, ready: impl FnOnce(String)) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(Error::Runtime)?;
-    let listeners = bind(&loaded)?;
-    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.to_string()).collect();
-    let (path, summary) = (loaded.path.clone(), loaded.summary());
-    let snapshot = Arc::new(ArcSwap::from_pointee(loaded.into_snapshot()));
-    let clock = Arc::new(Clock::new(clock::wall()));
-    let mut server = transport::hickory::start(listeners, snapshot.clone(), clock.clone())
+    let listeners = bind(publisher.config())?;
+    let path = publisher.config().admin.control.clone();
+    let mut control =
+        Control::bind(&path).map_err(|source| Error::Control { path: path.clone(), source })?;
+    let server = Server::new(&publisher, &listeners);
+    let (served, clock) = (publisher.served().clone(), publisher.clock().clone());
+    let mut transports =
+        transport::hickory::start(listeners, served, clock).map_err(Error::Runtime)?;
+    let (jobs, inbox) = mpsc::channel();
+    let plane = Plane::new(publisher, server.started);
+    std::thread::Builder::new()
+        .name("control-plane".into())
+        .spawn(move || plane.run(&inbox))
         .map_err(Error::Runtime)?;
-    ready(format!(
-        "trunkdns {} ready: {summary}, UDP and TCP on {}",
-        env!("CARGO_PKG_VERSION"),
-        addresses.join(" and ")
-    ));
+    let mut orders = control.listen();
+    ready(server.ready_line());
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
-                let (path, snapshot, clock) = (path.clone(), snapshot.clone(), clock.clone());
-                // One at a time: the next signal is looked at when this one is done.
-                let reloading = tokio::task::spawn_blocking(move || {
-                    reload::reload(&path, &snapshot, || clock.now())
-                });
-                report_reload(reloading.await);
+                let request = Request { by: "SIGHUP".into(), ..Request::default() };
+                // The plane lives as long as `jobs`.
+                let _ = jobs.send(Job { request, reply: None });
             }
+            Some(order) = orders.recv() => server.obey(order, &jobs),
         }
     }
     tracing::info!("stopping");
-    server.shutdown_gracefully().await.map_err(|error| Error::Runtime(io::Error::other(error)))
+    transports.shutdown_gracefully().await.map_err(|error| Error::Runtime(io::Error::other(error)))
 }
 
-/// Logs what became of a reload.
-fn report_reload(result: Result<Reloaded, tokio::task::JoinError>) {
-    match result {
-        Ok(reloaded) => {
-            for finding in reloaded.findings.lines() {
-                tracing::warn!("{finding}");
-            }
-            for line in &reloaded.lines {
-                tracing::info!("reload: {line}");
-            }
-            match reloaded.is_whole {
-                true => tracing::info!("reload: done"),
-                false => tracing::error!("reload: not all files could be used, see above"),
-            }
+//----------- Server ---------------------------------------------------------
+
+/// What answers commands.
+struct Server {
+    board: Arc<arc_swap::ArcSwap<board::Board>>,
+    clock: Arc<clock::Clock>,
+    listeners: Vec<String>,
+    started: u64,
+}
+
+impl Server {
+    fn new(publisher: &Publisher, listeners: &[Listener]) -> Self {
+        Server {
+            board: publisher.board().clone(),
+            clock: publisher.clock().clone(),
+            listeners: listeners.iter().map(|listener| listener.address.to_string()).collect(),
+            started: publisher.last().at,
         }
-        Err(error) => tracing::error!(%error, "reload failed; what was served is served"),
+    }
+
+    fn ready_line(&self) -> String {
+        let board = self.board.load();
+        let kept = &board.kept;
+        let last_good = if board.last.is_whole { "" } else { "SERVING LAST GOOD TABLES, " };
+        format!(
+            "trunkdns {} ready: {last_good}{}, {}, UDP and TCP on {}",
+            env!("CARGO_PKG_VERSION"),
+            load::count(kept.zones.len(), "zone"),
+            load::count(kept.shared.map.names().len(), "region"),
+            self.listeners.join(" and ")
+        )
+    }
+
+    /// Carries out a command, or has it carried out.
+    fn obey(&self, order: Order, jobs: &mpsc::Sender<Job>) {
+        match order.command {
+            Command::Status => {
+                // Whoever asked may have gone.
+                let _ = order.reply.send(Reply::Status(Box::new(self.status())));
+            }
+            Command::Reload { now, force, zones } => match names(&zones) {
+                Ok(zones) => {
+                    let request = Request { by: order.peer, now, force, zones };
+                    let (reply, answer) = oneshot::channel();
+                    // The plane lives as long as `jobs`.
+                    let _ = jobs.send(Job { request, reply: Some(reply) });
+                    tokio::spawn(async move {
+                        if let Ok(outcome) = answer.await {
+                            let _ = order.reply.send(Reply::Reload(outcome));
+                        }
+                    });
+                }
+                Err(why) => drop(order.reply.send(Reply::Refused { why })),
+            },
+        }
+    }
+
+    fn status(&self) -> Status {
+        let around = Surroundings {
+            listeners: self.listeners.clone(),
+            started: self.started,
+            now: self.clock.now().second(),
+            clock_steps: self.clock.steps(),
+            clock_deviation: self.clock.deviation(clock::wall()),
+        };
+        Status::new(&self.board.load(), around)
     }
 }
 
-fn bind(loaded: &Loaded) -> Result<Vec<Listener>, Error> {
+/// Reads the names of zones, with or without the last dot.
+fn names(texts: &[String]) -> Result<Vec<Name>, String> {
+    let name = |text: &String| {
+        Name::parse(text, &Name::root()).map_err(|error| format!("`{text}` has {error}"))
+    };
+    texts.iter().map(name).collect()
+}
+
+//----------- Listeners ------------------------------------------------------
+
+fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
     let mut listeners = Vec::new();
-    for listen in &loaded.config.server.listen {
+    for listen in &config.server.listen {
         match Listener::bind(listen.value) {
             Ok(listener) => listeners.push(listener),
             // The shipped example listens on ::1 beside 127.0.0.1, and a
@@ -119,6 +201,14 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// The control socket cannot be bound.
+    Control {
+        /// The path of `[admin] control`.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+
     /// None of the addresses exists on this host.
     NoListener,
 
@@ -139,6 +229,9 @@ impl fmt::Display for Error {
                     _ => Ok(()),
                 }
             }
+            Error::Control { path, source } => {
+                write!(f, "cannot listen on {} ([admin] control): {source}", path.display())
+            }
             Error::NoListener => f.write_str("no address of [server] listen exists on this host"),
             Error::Runtime(source) => write!(f, "cannot run: {source}"),
         }
@@ -148,7 +241,9 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Bind { source, .. } | Error::Runtime(source) => Some(source),
+            Error::Bind { source, .. } | Error::Control { source, .. } | Error::Runtime(source) => {
+                Some(source)
+            }
             Error::NoListener => None,
         }
     }

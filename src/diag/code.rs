@@ -74,7 +74,6 @@ codes! {
     SplitRecords        Error   "split-records"         "The records of a `[[geo]]` entry are written in two ways."
 
     TooMany             Error   "too-many"              "A table has more entries than the server supports."
-    NotSupported        Error   "not-supported"         "A key asks for something that this version cannot do yet."
 
     // Region table, clouds, databases.
     UnknownRegion       Error   "unknown-region"        "A region is not declared in the region table."

@@ -1,7 +1,10 @@
 //! The operator's files as they were read, and positions in them.
 
-use std::io;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +14,15 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     files: Vec<Source>,
+
+    /// Texts that stand for files; `None` for a file that is to be missing.
+    substitutes: BTreeMap<PathBuf, Option<Arc<str>>>,
+
+    /// Whether the disk is not looked at.
+    is_closed: bool,
+
+    /// Every path that was looked at, found or not.
+    visited: BTreeSet<PathBuf>,
 }
 
 /// One file as it was read.
@@ -18,23 +30,97 @@ pub struct Sources {
 struct Source {
     path: PathBuf,
     text: Arc<str>,
+
+    /// When it was last written, in seconds since the Unix epoch.
+    modified: u64,
 }
 
 impl Sources {
+    /// Returns sources in which only these files exist.
+    pub fn of_texts(texts: impl IntoIterator<Item = (PathBuf, Arc<str>)>) -> Self {
+        let mut sources = Sources { is_closed: true, ..Self::default() };
+        for (path, text) in texts {
+            sources.substitute(path, Some(text));
+        }
+        sources
+    }
+
+    /// Has a text stand for a file, or none where it is to be missing.
+    pub fn substitute(&mut self, path: PathBuf, text: Option<Arc<str>>) {
+        self.substitutes.insert(path, text);
+    }
+
     /// Reads a file.
     ///
     /// A file that is not UTF-8 is an error of kind
     /// [`InvalidData`](io::ErrorKind::InvalidData).
     pub fn read(&mut self, path: &Path) -> io::Result<SourceId> {
-        let text = std::fs::read_to_string(path)?;
-        Ok(self.add(path, text))
+        self.visit(path);
+        if let Some(substitute) = self.substitutes.get(path) {
+            let text = substitute.clone().ok_or(io::ErrorKind::NotFound)?;
+            return Ok(self.add(path, text));
+        }
+        if self.is_closed {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let mut file = File::open(path)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        let modified = file.metadata()?.mtime();
+        let id = self.add(path, text);
+        self.files[id.0 as usize].modified = modified.try_into().unwrap_or(0);
+        Ok(id)
+    }
+
+    /// Reads a file that is not a text.
+    pub fn read_octets(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        self.visit(path);
+        std::fs::read(path)
+    }
+
+    /// Says whether there is a file.
+    pub fn has(&mut self, path: &Path) -> bool {
+        self.visit(path);
+        match self.substitutes.get(path) {
+            Some(substitute) => substitute.is_some(),
+            None => !self.is_closed && path.exists(),
+        }
+    }
+
+    /// Notes that what was read depends on a path.
+    pub fn visit(&mut self, path: &Path) {
+        if !self.visited.contains(path) {
+            self.visited.insert(path.to_owned());
+        }
+    }
+
+    /// Returns every path that was looked at, found or not.
+    pub fn visited(&self) -> &BTreeSet<PathBuf> {
+        &self.visited
     }
 
     /// Takes in a text that stands for the file at `path`.
     pub fn add(&mut self, path: &Path, text: impl Into<Arc<str>>) -> SourceId {
         let id = SourceId(self.files.len() as u32);
-        self.files.push(Source { path: path.to_owned(), text: text.into() });
+        self.files.push(Source { path: path.to_owned(), text: text.into(), modified: 0 });
         id
+    }
+
+    /// Counts the files that were read.
+    pub fn count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Returns path and text of files by their position in the order of
+    /// reading.
+    pub fn texts(&self, range: Range<usize>) -> impl Iterator<Item = (PathBuf, Arc<str>)> + '_ {
+        self.files[range].iter().map(|file| (file.path.clone(), file.text.clone()))
+    }
+
+    /// Returns when the last of some files was written, in seconds since the
+    /// Unix epoch.
+    pub fn modified(&self, range: Range<usize>) -> u64 {
+        self.files[range].iter().map(|file| file.modified).max().unwrap_or(0)
     }
 
     /// Returns the path under which a file was read.

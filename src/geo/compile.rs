@@ -24,7 +24,8 @@ impl RegionMap {
     pub fn compile(table: &RegionTable, clouds: &CloudLists, databases: &Databases) -> Self {
         let rules = Rules::new(table, clouds);
         let [v4, v6] = Family::ALL.map(|family| sweep(family, &rules, databases));
-        RegionMap::new(v4, v6)
+        let names = table.regions.iter().map(|region| region.name.as_str().into()).collect();
+        RegionMap::new(v4, v6, names)
     }
 }
 

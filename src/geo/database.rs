@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use maxminddb::{LookupResult, MaxMindDbError, Reader, Within, WithinOptions};
 use rustc_hash::FxHashSet;
+use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, Record};
 use super::geofeed::Geofeed;
@@ -61,6 +62,16 @@ impl Databases {
         self.databases.iter()
     }
 
+    /// Says which databases these are.
+    pub fn summaries(&self) -> Vec<DatabaseSummary> {
+        let summary = |database: &Database| DatabaseSummary {
+            path: database.path.display().to_string(),
+            size: database.size,
+            built: database.built,
+        };
+        self.databases.iter().map(summary).collect()
+    }
+
     /// Returns what is known of an address: for each field, what the first
     /// database says that knows it.
     ///
@@ -77,6 +88,22 @@ impl Databases {
             .fold(Facts::default(), |known, database| known.or(&database.facts(address)));
         known.complete()
     }
+}
+
+//----------- DatabaseSummary ------------------------------------------------
+
+/// Which database a region map was compiled from.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct DatabaseSummary {
+    /// The file.
+    pub path: String,
+
+    /// Its size in octets.
+    pub size: u64,
+
+    /// When it was built, in seconds since the Unix epoch; geofeeds do not
+    /// say.
+    pub built: Option<u64>,
 }
 
 //----------- Database -------------------------------------------------------
@@ -155,7 +182,7 @@ impl Database {
             }
             (Content::Geofeed(feed), None)
         } else {
-            let octets = fs::read(path).map_err(|error| error.to_string())?;
+            let octets = sources.read_octets(path).map_err(|error| error.to_string())?;
             let reader = Reader::from_source(octets).map_err(|error| error.to_string())?;
             check(&reader)?;
             let built = reader.metadata().build_epoch;

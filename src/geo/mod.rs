@@ -43,7 +43,7 @@ mod tests;
 
 pub use self::cloud::CloudLists;
 pub use self::country::subdivision_by_name;
-pub use self::database::{Database, Databases};
+pub use self::database::{Database, DatabaseSummary, Databases};
 pub use self::facts::Facts;
 pub use self::range::RegionMap;
 pub use self::region::{

@@ -24,17 +24,31 @@ const FAN: usize = 64;
 
 /// The region of every address.
 ///
-/// Pure data: two maps are equal exactly if they place every address alike.
+/// Pure data: two maps are equal exactly if they place every address alike, in
+/// regions of the same names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RegionMap {
     v4: Ranges<u32>,
     v6: Ranges<u128>,
+
+    /// The regions' names, by [`RegionId`].
+    names: Box<[Box<str>]>,
 }
 
 impl RegionMap {
     /// Builds the map from the ranges of both families.
-    pub(super) fn new(v4: RangeList, v6: RangeList) -> Self {
-        RegionMap { v4: Ranges::new(v4), v6: Ranges::new(v6) }
+    pub(super) fn new(v4: RangeList, v6: RangeList, names: Box<[Box<str>]>) -> Self {
+        RegionMap { v4: Ranges::new(v4), v6: Ranges::new(v6), names }
+    }
+
+    /// Returns the regions' names, by [`RegionId`].
+    pub fn names(&self) -> &[Box<str>] {
+        &self.names
+    }
+
+    /// Returns the name of a region.
+    pub fn name(&self, region: RegionId) -> &str {
+        self.names.get(usize::from(region.0)).map_or("", |name| name)
     }
 
     /// Returns the region of an address.
@@ -97,6 +111,38 @@ impl RegionMap {
         let v4 = self.v4.pairs(&other.v4);
         let v6 = self.v6.pairs(&other.v6);
         v4.into_iter().chain(v6).filter(|(own, _)| *own != WALL).collect()
+    }
+
+    /// Returns which share of the addresses another map places in regions of
+    /// other names, from 0 to 1: of IPv4, and of the IPv6 that is in use
+    /// (2000::/3, RFC 4291 section 2.4).
+    pub fn moved(&self, other: &RegionMap) -> (f64, f64) {
+        let differs = |own: RegionId, others: RegionId| {
+            own != WALL && others != WALL && self.name(own) != other.name(others)
+        };
+        let (first, last) = (1u128 << 125, (1u128 << 126) - 1);
+        let share = |count: u128, of: u128| count as f64 / of as f64;
+        (
+            share(self.v4.count(&other.v4, (0, u32::MAX.into()), differs), 1 << 32),
+            share(self.v6.count(&other.v6, (first, last), differs), 1 << 125),
+        )
+    }
+
+    /// Returns the map in the form in which it is kept.
+    pub fn to_octets(&self) -> Vec<u8> {
+        let lists = (&self.v4.starts, &self.v4.regions, &self.v6.starts, &self.v6.regions);
+        // Writing to memory does not fail, and there is nothing that the
+        // format cannot express.
+        postcard::to_stdvec(&(lists, &self.names)).expect("plain lists can be written")
+    }
+
+    /// Reads a map that was kept; none where the octets are none.
+    pub fn from_octets(octets: &[u8]) -> Option<Self> {
+        type Lists = (Box<[u32]>, Box<[RegionId]>, Box<[u128]>, Box<[RegionId]>);
+        let (lists, names): (Lists, Box<[Box<str>]>) = postcard::from_bytes(octets).ok()?;
+        let v4 = Ranges::of(lists.0, lists.1)?;
+        let v6 = Ranges::of(lists.2, lists.3)?;
+        Some(RegionMap { v4, v6, names })
     }
 
     /// Counts the IPv4 addresses of each region, by [`RegionId`].
@@ -211,7 +257,18 @@ impl Address for u128 {
 impl<A: Address> Ranges<A> {
     fn new(list: RangeList) -> Self {
         let starts: Box<[A]> = list.starts.into_iter().map(A::from_number).collect();
-        let regions = list.regions.into_boxed_slice();
+        Self::index_all(starts, list.regions.into_boxed_slice())
+    }
+
+    /// Returns the ranges of lists that go together, the first one from 0 on.
+    fn of(starts: Box<[A]>, regions: Box<[RegionId]>) -> Option<Self> {
+        let is_sound = starts.len() == regions.len()
+            && starts.first().is_some_and(|first| (*first).into() == 0)
+            && starts.is_sorted_by(|a, b| a < b);
+        is_sound.then(|| Self::index_all(starts, regions))
+    }
+
+    fn index_all(starts: Box<[A]>, regions: Box<[RegionId]>) -> Self {
         let blocks: Box<[RegionSet]> =
             regions.chunks(FAN).map(|block| block.iter().copied().collect()).collect();
         let groups = blocks
@@ -295,22 +352,48 @@ impl<A: Address> Ranges<A> {
         })
     }
 
-    /// Walks both lists side by side: a pair begins wherever one of them does.
     fn pairs(&self, other: &Self) -> BTreeSet<(RegionId, RegionId)> {
-        let mut pairs = BTreeSet::new();
-        let (mut own, mut others) = (0, 0);
-        loop {
-            pairs.insert((self.regions[own], other.regions[others]));
-            match (self.starts.get(own + 1), other.starts.get(others + 1)) {
-                (None, None) => return pairs,
-                (Some(next), Some(other)) if next == other => {
-                    own += 1;
-                    others += 1;
-                }
-                (Some(next), other) if other.is_none_or(|other| next < other) => own += 1,
-                _ => others += 1,
+        self.beside(other).map(|(_, own, others)| (own, others)).collect()
+    }
+
+    /// Counts the addresses, from a first to a last one, for whose regions in
+    /// both lists a condition holds.
+    fn count(
+        &self,
+        other: &Self,
+        (first, last): (u128, u128),
+        counts: impl Fn(RegionId, RegionId) -> bool,
+    ) -> u128 {
+        let mut pieces = self.beside(other).peekable();
+        let mut count = 0;
+        while let Some((start, own, others)) = pieces.next() {
+            let end = pieces.peek().map_or(u128::MAX, |(next, ..)| next - 1).min(last);
+            let start = start.max(first);
+            if start <= end && counts(own, others) {
+                count += end - start + 1;
             }
         }
+        count
+    }
+
+    /// Walks both lists side by side; returns start and regions of each piece
+    /// in which neither changes.
+    fn beside<'r>(
+        &'r self,
+        other: &'r Self,
+    ) -> impl Iterator<Item = (u128, RegionId, RegionId)> + 'r {
+        let mut next = Some((0, 0));
+        std::iter::from_fn(move || {
+            let (own, others) = next?;
+            let start = self.starts[own].into().max(other.starts[others].into());
+            next = match (self.starts.get(own + 1), other.starts.get(others + 1)) {
+                (None, None) => None,
+                (Some(a), Some(b)) if a == b => Some((own + 1, others + 1)),
+                (Some(a), b) if b.is_none_or(|b| a < b) => Some((own + 1, others)),
+                _ => Some((own, others + 1)),
+            };
+            Some((start, self.regions[own], other.regions[others]))
+        })
     }
 
     /// Returns first and last address and region of each range.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::diag::{Located, Span};
 
@@ -94,7 +95,7 @@ pub struct CloudRegion {
 //----------- RegionId -------------------------------------------------------
 
 /// A region, by its position in [`RegionTable::regions`].
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct RegionId(pub u8);
 
 impl RegionId {
@@ -108,7 +109,9 @@ impl RegionId {
 //----------- RegionSet ------------------------------------------------------
 
 /// A set of regions.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
 pub struct RegionSet([u64; 4]);
 
 impl RegionSet {

@@ -124,18 +124,36 @@ impl Version {
         let expiries = Expiries::new(zone.srv_count());
         Version { zone, map, expiries }
     }
+
+    /// Notes that anybody may have been handed out anything until now, in
+    /// seconds since the Unix epoch.
+    pub fn assume_handed_out(&self, now: u64) {
+        for (slot, ttl) in self.zone.srv_ttls() {
+            self.expiries.note(slot, now + u64::from(ttl));
+        }
+    }
+
+    /// Returns when the last copy of any SRV answer expires, in seconds since
+    /// the Unix epoch.
+    pub fn last_expiry(&self) -> u64 {
+        self.zone.srv_ttls().map(|(slot, _)| self.expiries.last(slot)).max().unwrap_or(0)
+    }
 }
 
 //----------- Settings -------------------------------------------------------
 
 /// What answers say beside records.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Settings {
     /// Whether the client subnet option (RFC 7871) steers answers.
     pub client_subnet: bool,
 
     /// What NSID (RFC 5001) and `id.server` (RFC 4892) say.
     pub identity: Option<String>,
+
+    /// By how many percent TTLs are lowered at most, by an amount of its own
+    /// for each network and name.
+    pub spread_ttl: u8,
 }
 
 //----------- Names in wire format -------------------------------------------

@@ -27,6 +27,13 @@
 //!   predecessor, whose answer to this question is that of `a`, a TTL of at
 //!   most `H_d`, so `s + t < P_d + H_d = E_d <= T_d(c)`.
 //!
+//! A version with an `effective` time is published when `E = P + H` would
+//! otherwise be later than it, some seconds before, and then waits until that
+//! time: `H` is larger than it need be, and the argument is the same. Edits
+//! that are made before it is published come before it. Servers that were
+//! given it by then agree on `T`, so that answers of all of them count as
+//! those of one.
+//!
 //! Outside of it, by the operator's word: versions that take effect at once,
 //! TTLs above `longest`, and the last second before `T`, in which the TTL is
 //! 1 because 0 breaks callers. Answers to ANY are outside of it too: they are
@@ -163,10 +170,15 @@ impl Timeline {
         if change == Change::Nothing && !hastens {
             return (next, Publication::Unchanged);
         }
+        if let Some(begin) = order.begin(change) {
+            return (next, Publication::Scheduled { begin });
+        }
         let count = next.entries.len();
         let in_force = next.in_force_for_somebody(now);
         // Where nothing is pending, the newest is in force, and was compared.
-        let is_pending = in_force + 1 < count && !hastens;
+        // What is in force may be wanted back from a time on, and what is
+        // pending until then.
+        let is_pending = in_force + 1 < count && !hastens && order.effective.is_none();
         if is_pending && compare(&next.entries[in_force].version, &version) == Change::Nothing {
             next.entries.truncate(in_force + 1);
             return (next, Publication::Withdrawn);
@@ -183,13 +195,11 @@ impl Timeline {
         if next.entries.len() < count {
             change = compare(next.newest(), &version);
         }
-        let wait = match change {
-            Change::Nothing if !hastens => return (next, Publication::Withdrawn),
-            Change::Nothing | Change::Additions => 0,
-            Change::Records { ttl } => ttl.min(order.longest),
-        };
-        let wait =
-            if order.immediate { 0 } else { u64::from(wait).max(earliest.saturating_sub(now)) };
+        if change == Change::Nothing && !hastens {
+            return (next, Publication::Withdrawn);
+        }
+        let earliest = earliest.max(order.effective.unwrap_or(0)).saturating_sub(now);
+        let wait = if order.immediate { 0 } else { u64::from(order.wait(change)).max(earliest) };
         next.entries.push(Entry {
             version,
             published: now,
@@ -198,6 +208,26 @@ impl Timeline {
             immediate: order.immediate,
         });
         (next, Publication::Published)
+    }
+
+    /// Returns the timeline with another version in the place of the last one
+    /// published, at the same times: one with the same answers.
+    pub fn with_newest(&self, version: Arc<Version>) -> Timeline {
+        let mut entries = self.entries.clone();
+        if let Some(newest) = entries.last_mut() {
+            newest.version = version;
+        }
+        Timeline { entries }
+    }
+
+    /// Returns the timeline of entries that were kept, if there is one.
+    pub fn of_entries(entries: Vec<Entry>) -> Option<Timeline> {
+        (!entries.is_empty()).then_some(Timeline { entries })
+    }
+
+    /// Says whether some network may still change over after a moment.
+    pub fn is_in_handover(&self, now: u64) -> bool {
+        self.settled(now) + 1 < self.entries.len()
     }
 
     /// Returns the timeline without the versions that are in force for nobody
@@ -254,6 +284,36 @@ pub struct Order {
 
     /// Whether everybody is to change over when it is published.
     pub immediate: bool,
+
+    /// When it is to take effect, in seconds since the Unix epoch; as soon as
+    /// the guarantee allows, if none is given or that is later.
+    pub effective: Option<u64>,
+}
+
+impl Order {
+    /// How long before the last moment a scheduled version is published, in
+    /// seconds.
+    ///
+    /// Publishing takes time: what is published too late takes effect too
+    /// late. Edits made in between come behind it, which costs them no more
+    /// than this.
+    pub const LEAD: u64 = 10;
+
+    /// Returns how long a change waits by itself, in seconds (`H`).
+    fn wait(&self, change: Change) -> u32 {
+        match change {
+            Change::Nothing | Change::Serial | Change::Additions => 0,
+            Change::Records { ttl } => ttl.min(self.longest),
+        }
+    }
+
+    /// Returns when the version is to be published if that is later, in
+    /// seconds since the Unix epoch.
+    fn begin(&self, change: Change) -> Option<u64> {
+        let effective = self.effective.filter(|_| !self.immediate)?;
+        let begin = effective.saturating_sub(u64::from(self.wait(change)) + Self::LEAD);
+        (begin > self.published).then_some(begin)
+    }
 }
 
 /// What a version changes for the clients of another one.
@@ -261,6 +321,9 @@ pub struct Order {
 pub enum Change {
     /// Every client gets the same answers.
     Nothing,
+
+    /// The SOA record's serial is another one, which the operator fixed.
+    Serial,
 
     /// There are answers where there were none, and nothing else.
     Additions,
@@ -283,6 +346,12 @@ pub enum Publication {
 
     /// It takes back what was pending.
     Withdrawn,
+
+    /// It is to be published again later: edits until then come before it.
+    Scheduled {
+        /// When, in seconds since the Unix epoch.
+        begin: u64,
+    },
 }
 
 //----------- View -----------------------------------------------------------

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
 
 use super::{label_count, parent};
 use crate::geo::{RegionId, RegionSet};
@@ -29,6 +30,9 @@ pub struct Zone {
 
     /// How many variants its SRV RRsets have in all.
     srv_count: usize,
+
+    /// Whether the operator wrote the SOA record's serial.
+    has_own_serial: bool,
 }
 
 impl Zone {
@@ -50,7 +54,44 @@ impl Zone {
             .map(|(at, node)| (node.owner.to_key(), NodeId(at as u32)))
             .collect();
         let labels_max = nodes.iter().map(|node| node.owner.label_count()).max().unwrap_or(0);
-        Zone { origin, nodes, index, labels_max, negative_ttl, srv_count }
+        let has_own_serial = false;
+        Zone { origin, nodes, index, labels_max, negative_ttl, srv_count, has_own_serial }
+    }
+
+    /// Returns the zone with a serial that the operator wrote.
+    pub fn with_own_serial(self) -> Self {
+        Zone { has_own_serial: true, ..self }
+    }
+
+    /// Returns the zone with another serial in its SOA record.
+    pub fn with_serial(mut self, serial: u32) -> Self {
+        let soa = self.nodes[0].rrsets.iter_mut().find(|rrset| rrset.rtype == Rtype::SOA);
+        let rdata = soa.map(|soa| &mut soa.variants[0].rdatas[0]);
+        if let Some(numbers) = rdata.and_then(|rdata| rdata.last_chunk_mut::<20>()) {
+            numbers[..4].copy_from_slice(&serial.to_be_bytes());
+        }
+        self
+    }
+
+    /// Says whether the operator wrote the SOA record's serial.
+    pub fn has_own_serial(&self) -> bool {
+        self.has_own_serial
+    }
+
+    /// Returns the zone in the form in which it is kept.
+    pub fn to_octets(&self) -> Vec<u8> {
+        // Writing to memory does not fail, and there is nothing that the
+        // format cannot express.
+        postcard::to_stdvec(&(&self.nodes, self.has_own_serial)).expect("nodes can be written")
+    }
+
+    /// Reads a zone that was kept; none where the octets are none.
+    pub fn from_octets(octets: &[u8]) -> Option<Self> {
+        let (nodes, has_own_serial): (Vec<Node>, bool) = postcard::from_bytes(octets).ok()?;
+        let soa = nodes.first()?.rrset(Rtype::SOA)?;
+        soa.variants.first()?.rdatas.first()?.last_chunk::<20>()?;
+        let zone = Zone::new(nodes);
+        Some(if has_own_serial { zone.with_own_serial() } else { zone })
     }
 
     /// Returns the zone's name.
@@ -82,6 +123,14 @@ impl Zone {
     /// Returns how many variants the SRV RRsets have in all.
     pub fn srv_count(&self) -> usize {
         self.srv_count
+    }
+
+    /// Returns the number of each variant of an SRV RRset with its TTL.
+    pub fn srv_ttls(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let rrsets = self.nodes.iter().flat_map(|node| &node.rrsets);
+        rrsets.filter_map(|rrset| Some((rrset.slot?, rrset))).flat_map(|(first, rrset)| {
+            (first..).zip(&rrset.variants).map(|(slot, _)| (slot, rrset.ttl))
+        })
     }
 
     /// Returns the serial of the SOA record.
@@ -179,7 +228,7 @@ pub enum Found<'a> {
 //----------- Node -----------------------------------------------------------
 
 /// A name of the zone.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Node {
     /// The name.
     pub owner: Name,
@@ -211,11 +260,11 @@ impl Node {
 }
 
 /// A node of a zone, by its position in [`Zone::nodes`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct NodeId(pub u32);
 
 /// How the zone stands to a name.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Status {
     /// The zone answers for it.
     Authoritative,
@@ -231,7 +280,7 @@ pub enum Status {
 //----------- Rrset ----------------------------------------------------------
 
 /// The records of a name and type, for every client.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Rrset {
     /// The type.
     pub rtype: Rtype,
@@ -267,7 +316,7 @@ impl Rrset {
 }
 
 /// The records of an RRset as the clients of some regions see them.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Variant {
     /// RDATA in uncompressed wire format, in the order of answers.
     ///
@@ -283,7 +332,7 @@ pub struct Variant {
 }
 
 /// A host that records name.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Host {
     /// Its name, as the records have it.
     pub name: Name,

@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use serde::{Deserialize, Serialize};
+
 //----------- Name -----------------------------------------------------------
 
 /// An absolute domain name in wire format, uncompressed.
@@ -12,7 +14,8 @@ use std::hash::{Hash, Hasher};
 /// (RFC 4343). The order is the canonical one of RFC 4034 section 6.1: by
 /// label from the right, so that a name sorts directly before the names
 /// below it.
-#[derive(Clone)]
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(try_from = "Box<[u8]>", into = "Box<[u8]>")]
 pub struct Name(Box<[u8]>);
 
 impl Name {
@@ -265,6 +268,20 @@ impl fmt::Display for Name {
             f.write_str(".")?;
         }
         Ok(())
+    }
+}
+
+impl TryFrom<Box<[u8]>> for Name {
+    type Error = NameError;
+
+    fn try_from(wire: Box<[u8]>) -> Result<Self, NameError> {
+        Name::from_wire(&wire)
+    }
+}
+
+impl From<Name> for Box<[u8]> {
+    fn from(name: Name) -> Self {
+        name.0
     }
 }
 

@@ -99,7 +99,7 @@ impl World {
         let mut sources = Sources::default();
         let mut report = Report::default();
         let path = self.folder.path().join("trunkdns.toml");
-        let loaded = load::load(&path, &mut sources, &mut report, |_| 1);
+        let loaded = load::load(&path, None, &mut sources, &mut report);
         let loaded = loaded.filter(|_| !report.has_errors());
         let findings = report.render(&sources, false);
         let root = format!("{}/", self.folder.path().display());

@@ -1,0 +1,148 @@
+//! What looks like an accident, and is held back until it is forced.
+
+use std::collections::BTreeMap;
+
+use crate::geo::RegionMap;
+use crate::snapshot::{Status, Zone};
+use crate::state::Kept;
+use crate::wire::{Name, Rtype};
+
+/// Says why a new region map is held back, if it moves more than a share of
+/// the address space, in percent.
+pub(super) fn moved(old: &RegionMap, new: &RegionMap, most: u8) -> Option<String> {
+    let (v4, v6) = old.moved(new);
+    let (share, family) = if v4 >= v6 { (v4, "IPv4") } else { (v6, "IPv6") };
+    (share * 100.0 > f64::from(most)).then(|| {
+        format!(
+            "the region map moves {:.1} % of the {family} address space to other regions, more \
+             than the {most} % of [handover] most-moved; `trunkdns reload --force` does it",
+            share * 100.0
+        )
+    })
+}
+
+/// Says why a zone is held back, if it lost more than a share of its records,
+/// in percent.
+///
+/// Records that are changed are not lost.
+pub(super) fn shrunk(old: &Zone, new: &Zone, most: u8) -> Option<String> {
+    let (before, after) = (counts(old), counts(new));
+    let total: usize = before.values().sum();
+    let left = |key, count: usize| after.get(key).map_or(0, |left| count.min(*left));
+    let kept: usize = before.iter().map(|(key, count)| left(key, *count)).sum();
+    let lost = total - kept;
+    // Without an NS record there is no zone, so that `total` is not 0.
+    (lost * 100 > total * usize::from(most)).then(|| {
+        format!(
+            "{lost} of its {total} records are gone, more than the {most} % of [handover] \
+             most-moved; `trunkdns reload --force` does it"
+        )
+    })
+}
+
+/// Counts the records of each name and type, over all regions.
+fn counts(zone: &Zone) -> BTreeMap<(&Name, Rtype), usize> {
+    let rrsets = zone.nodes().iter().flat_map(|node| {
+        node.rrsets.iter().map(|rrset| {
+            let count = rrset.variants.iter().map(|variant| variant.rdatas.len()).sum();
+            ((&node.owner, rrset.rtype), count)
+        })
+    });
+    rrsets.collect()
+}
+
+/// Says why a new zone is held back, if another zone has answered for its
+/// names: its answers would change without a handover.
+pub(super) fn takes_over(kept: &Kept, origin: &Name) -> Option<String> {
+    let above = kept.zones.values().filter(|zone| {
+        let zone = &zone.timeline.newest().zone;
+        zone.origin() != origin && origin.is_within(zone.origin()) && answers_below(zone, origin)
+    });
+    above.last().map(|zone| {
+        format!(
+            "{} has records at or below its name, which cached copies would contradict; \
+             `trunkdns reload --now` serves it at once",
+            zone.timeline.newest().zone.origin()
+        )
+    })
+}
+
+/// Says whether a zone has records at or below a name that it does not
+/// delegate.
+fn answers_below(zone: &Zone, name: &Name) -> bool {
+    let mut nodes = zone.nodes().iter();
+    nodes.any(|node| {
+        node.owner.is_within(name)
+            && node.status == Status::Authoritative
+            && !node.rrsets.is_empty()
+    })
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::load::compile_texts;
+    use crate::diag::{Report, Sources};
+    use crate::geo::{CloudLists, Databases, RegionTable};
+    use crate::state::Tables;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+
+    fn regions(text: &str) -> RegionTable {
+        let path = PathBuf::from("regions.toml");
+        let mut sources = Sources::of_texts([(path.clone(), Arc::from(text))]);
+        crate::config::read_regions(&mut sources, &path, &mut Report::default()).unwrap()
+    }
+
+    fn map(text: &str) -> RegionMap {
+        RegionMap::compile(&regions(text), &CloudLists::default(), &Databases::default())
+    }
+
+    fn zone(records: &str) -> Arc<Zone> {
+        let head = "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n";
+        let path = Path::new("example");
+        let files = vec![(path.join("records.zone"), Arc::from(format!("{head}{records}")))];
+        let tables = Tables { path: path.to_owned(), files };
+        compile_texts(&tables, &regions("default = 'a'\n[regions.a]\n"), 1).unwrap()
+    }
+
+    #[test]
+    fn a_map_that_moves_more_than_the_share_is_held_back() {
+        let half = map("default = 'a'\n[regions.a]\n[regions.b]\nnetworks = ['0.0.0.0/1']\n");
+        let none = map("default = 'a'\n[regions.a]\n[regions.b]\n");
+        assert_eq!(moved(&none, &half, 50), None);
+        assert!(moved(&none, &half, 49).unwrap().starts_with("the region map moves 50.0 %"));
+        assert_eq!(moved(&half, &half, 0), None);
+        // Another region in front changes every number and nobody's region.
+        let more = map(
+            "default = 'a'\n[regions.a]\n[regions.A0]\n[regions.b]\nnetworks = ['0.0.0.0/1']\n",
+        );
+        assert_eq!(moved(&half, &more, 0), None);
+        let v6 = map("default = 'a'\n[regions.a]\n[regions.b]\nnetworks = ['2000::/4']\n");
+        assert!(moved(&none, &v6, 49).unwrap().contains("IPv6"));
+    }
+
+    #[test]
+    fn records_are_lost_when_they_are_gone_and_not_when_they_change() {
+        let old = zone("a A 192.0.2.2\nb A 192.0.2.3\nb A 192.0.2.4\n");
+        let changed = zone("a A 192.0.2.7\nb A 192.0.2.8\nb A 192.0.2.9\nc A 192.0.2.9\n");
+        assert_eq!(shrunk(&old, &changed, 0), None);
+        // 3 of 6, the SOA and NS records counted.
+        assert_eq!(shrunk(&old, &zone(""), 50), None);
+        assert!(shrunk(&old, &zone(""), 49).unwrap().starts_with("3 of its 6 records are gone"));
+        assert!(shrunk(&old, &zone("b A 192.0.2.3\na A 192.0.2.2\n"), 16).is_some());
+    }
+
+    #[test]
+    fn names_that_a_zone_has_are_below_it_and_not_delegated() {
+        let zone = zone("a A 192.0.2.2\nb.c A 192.0.2.2\nd NS ns.d\nns.d A 192.0.2.2\n");
+        let name = |text: &str| Name::parse(text, &Name::root()).unwrap();
+        for (below, expected) in
+            [("a.example", true), ("c.example", true), ("d.example", false), ("e.example", false)]
+        {
+            assert_eq!(answers_below(&zone, &name(below)), expected, "{below}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The control plane's thread: one change after the other, and what is due
+//! in between.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::board::Outcome;
+use super::publisher::{Publisher, Request};
+use super::watch::Watch;
+use crate::clock;
+
+/// How often the clock and the timelines are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A reload that somebody asks for.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// How.
+    pub(super) request: Request,
+
+    /// Who waits for the outcome.
+    pub(super) reply: Option<oneshot::Sender<Outcome>>,
+}
+
+//----------- Plane ----------------------------------------------------------
+
+/// What the thread works on.
+pub(super) struct Plane {
+    publisher: Publisher,
+    watch: Watch,
+    next_look: Instant,
+    next_tick: Instant,
+
+    /// How far the system's clock was ahead at the last look, in
+    /// milliseconds.
+    deviation: i64,
+}
+
+impl Plane {
+    /// Returns a plane whose files were read since a time, in seconds since
+    /// the Unix epoch.
+    pub(super) fn new(publisher: Publisher, since: u64) -> Self {
+        let watch = Watch::new(publisher.visited(), since);
+        let now = Instant::now();
+        Plane { publisher, watch, next_look: now, next_tick: now, deviation: 0 }
+    }
+
+    /// Works until nobody can ask for anything any more.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        loop {
+            let wake = self.next_tick.min(self.next_look);
+            match jobs.recv_timeout(wake.saturating_duration_since(Instant::now())) {
+                Ok(job) => {
+                    let outcome = self.reload(&job.request);
+                    if let Some(reply) = job.reply {
+                        // Whoever asked may have gone.
+                        let _ = reply.send(outcome);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.do_what_is_due(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_tick {
+            self.next_tick = now + TICK;
+            let done = self.guarded("the clock", |plane| {
+                let done = plane.publisher.tick();
+                plane.check_clock();
+                done
+            });
+            if let Some(outcome) = done {
+                log(&outcome);
+            }
+        }
+        if now >= self.next_look {
+            if self.watch.look() && self.publisher.config().server.watch {
+                self.reload(&Request { by: "the file watch".into(), ..Request::default() });
+            }
+            self.next_look = Instant::now() + Watch::pause(now);
+        }
+    }
+
+    fn check_clock(&mut self) {
+        let may_follow = !self.publisher.is_in_handover();
+        self.deviation = self.publisher.clock().check(clock::wall(), self.deviation, may_follow);
+    }
+
+    fn reload(&mut self, request: &Request) -> Outcome {
+        self.watch.mark();
+        let by = request.by.clone();
+        let done = self.guarded(&by, |plane| Some(plane.publisher.reload(request)));
+        self.watch.follow(self.publisher.visited());
+        let outcome = done.unwrap_or_default();
+        log(&outcome);
+        outcome
+    }
+
+    /// Does something that leaves what is served as it is if it panics.
+    fn guarded(
+        &mut self,
+        by: &str,
+        act: impl FnOnce(&mut Self) -> Option<Outcome>,
+    ) -> Option<Outcome> {
+        // What is served is one value, and is swapped in last.
+        let result = catch_unwind(AssertUnwindSafe(|| act(self)));
+        result.unwrap_or_else(|_| Some(self.publisher.note_panic(by)))
+    }
+}
+
+/// Logs what became of a request.
+pub(super) fn log(outcome: &Outcome) {
+    let by = &outcome.by;
+    for finding in outcome.findings.lines() {
+        tracing::warn!("{finding}");
+    }
+    for line in &outcome.lines {
+        tracing::info!("{line}");
+    }
+    for held in &outcome.held_back {
+        tracing::error!("{} is held back: {}", held.what, held.why);
+    }
+    match outcome.is_whole {
+        true if outcome.lines.is_empty() => tracing::debug!("reload by {by}: nothing is new"),
+        true => tracing::info!("reload by {by}: generation {} is served", outcome.generation),
+        false => tracing::error!("reload by {by}: not everything could be taken in, see above"),
+    }
+}

@@ -1,0 +1,284 @@
+//! Publishing: from compiled zones to what is kept and served next.
+//!
+//! Pure: what is published, the edits and the time go in, what is to be kept
+//! comes out. Reading files, writing state and swapping the snapshot is the
+//! part of the [`Publisher`](super::Publisher).
+//!
+//! # Serials
+//!
+//! A zone whose tables fix no SOA serial gets one that rises with every
+//! version that changes its records: the time that `effective` names, else
+//! the time when the last of its files was written, so that servers that were
+//! given the same files have the same serial; and one more than the highest
+//! so far where that is not higher (RFC 1982). What is kept holds the highest,
+//! so that neither a restart nor a clock takes it back. A new region map
+//! changes no record.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::answer;
+use crate::geo::RegionMap;
+use crate::snapshot::{Change, Order, Publication, Timeline, Version, Zone};
+use crate::state::{Kept, KeptZone, Scheduled, Shared, Tables};
+use crate::wire::Name;
+
+//----------- Edit -----------------------------------------------------------
+
+/// What is to become of a zone.
+#[derive(Clone, Debug)]
+pub struct Edit {
+    /// The zone's name.
+    pub origin: Name,
+
+    /// What is to be published; without it the zone is no longer served.
+    pub candidate: Option<Candidate>,
+}
+
+/// A compiled zone that is to be published.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The zone.
+    pub zone: Arc<Zone>,
+
+    /// What it was compiled from.
+    pub tables: Arc<Tables>,
+
+    /// When the tables were written, in seconds since the Unix epoch.
+    pub modified: u64,
+
+    /// When it is to take effect, in seconds since the Unix epoch.
+    pub effective: Option<u64>,
+
+    /// Whether tables that are scheduled stay so: this is what is in force
+    /// until then.
+    pub keeps_schedule: bool,
+}
+
+//----------- Draft ----------------------------------------------------------
+
+/// What is to be kept and served next.
+#[derive(Debug)]
+pub struct Draft {
+    /// All of it. The generation is that of the snapshot before.
+    pub kept: Kept,
+
+    /// What is new, a line a zone.
+    pub lines: Vec<String>,
+
+    /// Whether anything that is kept is new.
+    pub is_new: bool,
+
+    /// Whether anything that is served is new.
+    pub is_published: bool,
+}
+
+impl Draft {
+    /// Applies edits to what is published.
+    pub fn new(
+        kept: &Kept,
+        shared: &Arc<Shared>,
+        edits: &[Edit],
+        order: Order,
+        changes: &Changes,
+    ) -> Self {
+        let mut draft =
+            Draft { kept: kept.clone(), lines: Vec::new(), is_new: false, is_published: false };
+        if !kept.shared.is_same(shared) {
+            draft.kept.shared = shared.clone();
+            draft.is_new = true;
+        }
+        for edit in edits {
+            draft.apply(edit, order, changes);
+        }
+        draft
+    }
+
+    fn apply(&mut self, edit: &Edit, order: Order, changes: &Changes) {
+        let known = self.kept.zones.get(&edit.origin);
+        let Some(candidate) = &edit.candidate else {
+            self.kept.zones.remove(&edit.origin);
+            return self.note(&edit.origin, "is removed".to_owned());
+        };
+        let order = Order { effective: candidate.effective, ..order };
+        let map = self.kept.shared.map.clone();
+        let Some(known) = known else {
+            let zone = begin(candidate, map, order);
+            self.kept.zones.insert(edit.origin.clone(), Arc::new(zone));
+            return self.note(&edit.origin, "is added".to_owned());
+        };
+        let version = Arc::new(Version::new(candidate.zone.clone(), map));
+        let compare = |old: &Version, new: &Version| changes.compare(old, new);
+        let (timeline, publication) = known.timeline.publish(version, order, compare);
+        let mut zone = (**known).clone();
+        let mut line = None;
+        match publication {
+            Publication::Scheduled { begin } => {
+                // Scheduled tables have a time.
+                let effective = candidate.effective.unwrap_or(begin);
+                let tables = candidate.tables.clone();
+                zone.scheduled = Some(Scheduled { tables, effective, begin });
+                line = (zone.scheduled != known.scheduled)
+                    .then(|| format!("is scheduled: in force in {} s", effective - order.now));
+            }
+            Publication::Unchanged => zone.take_tables(candidate),
+            Publication::Withdrawn => {
+                zone.take_tables(candidate);
+                zone.timeline = Arc::new(timeline);
+                line = Some("is withdrawn: what is in force stays".to_owned());
+            }
+            Publication::Published => {
+                zone.take_tables(candidate);
+                zone.take_newest(timeline, candidate, order.now);
+                line = Some(published(&zone.timeline, order));
+            }
+        }
+        self.is_new |= zone.tables != known.tables || zone.scheduled != known.scheduled;
+        if !Arc::ptr_eq(&zone.timeline, &known.timeline) {
+            self.is_published = true;
+            self.is_new = true;
+        }
+        self.lines.extend(line.map(|line| format!("{} {line}", edit.origin)));
+        self.kept.zones.insert(edit.origin.clone(), Arc::new(zone));
+    }
+
+    fn note(&mut self, origin: &Name, line: String) {
+        self.lines.push(format!("{origin} {line}"));
+        self.is_new = true;
+        self.is_published = true;
+    }
+}
+
+/// Returns a zone that was not served before, in force for everybody.
+fn begin(candidate: &Candidate, map: Arc<RegionMap>, order: Order) -> KeptZone {
+    let mut zone = candidate.zone.clone();
+    if !zone.has_own_serial() {
+        let serial = later_serial(0, candidate.stamp(order.now));
+        zone = Arc::new((*zone).clone().with_serial(serial));
+    }
+    let serial = zone.serial();
+    let version = Arc::new(Version::new(zone, map));
+    KeptZone {
+        timeline: Arc::new(Timeline::new(version, order.published)),
+        tables: candidate.tables.clone(),
+        scheduled: None,
+        serial,
+    }
+}
+
+/// Says when the newest version is in force.
+fn published(timeline: &Timeline, order: Order) -> String {
+    let Some(entry) = timeline.entries().last() else { return String::new() };
+    if entry.immediate {
+        return "is published: in force for everybody at once".to_owned();
+    }
+    let settled = entry.settled().saturating_sub(entry.published);
+    let late = order.effective.and_then(|effective| entry.effective().checked_sub(effective));
+    let late = late.filter(|late| *late > 0).map(|late| {
+        format!("; {late} s later than `effective` says, because cached copies must expire first")
+    });
+    format!(
+        "is published: in force after {} s, for everybody after {settled} s{}",
+        entry.wait,
+        late.unwrap_or_default()
+    )
+}
+
+impl Candidate {
+    /// Returns the serial that the tables suggest: a time.
+    fn stamp(&self, now: u64) -> u32 {
+        // A file that was written in the future is not to take the serial
+        // there. Serials are numbers of 32 bits: in 2106 they begin anew.
+        self.effective.unwrap_or(self.modified.min(now)) as u32
+    }
+}
+
+impl KeptZone {
+    /// Takes in what the newest version is compiled from. Tables that waited
+    /// are replaced with it.
+    fn take_tables(&mut self, candidate: &Candidate) {
+        if self.tables != candidate.tables {
+            self.tables = candidate.tables.clone();
+        }
+        if !candidate.keeps_schedule {
+            self.scheduled = None;
+        }
+    }
+
+    /// Takes in a timeline with a new version, which gets its serial.
+    fn take_newest(&mut self, timeline: Timeline, candidate: &Candidate, now: u64) {
+        let zone = &candidate.zone;
+        let is_changed = !Arc::ptr_eq(zone, &self.timeline.newest().zone);
+        self.timeline = Arc::new(timeline);
+        if zone.has_own_serial() {
+            self.serial = zone.serial();
+        } else if is_changed {
+            self.serial = later_serial(self.serial, candidate.stamp(now));
+            let zone = Arc::new((**zone).clone().with_serial(self.serial));
+            let version = Version::new(zone, self.timeline.newest().map.clone());
+            self.timeline = Arc::new(self.timeline.with_newest(Arc::new(version)));
+        }
+    }
+}
+
+/// Returns a serial that is later than another one, the suggested one if that
+/// is (RFC 1982 section 3.2).
+fn later_serial(serial: u32, suggested: u32) -> u32 {
+    let ahead = suggested.wrapping_sub(serial);
+    let later = if (1..1 << 31).contains(&ahead) { suggested } else { serial.wrapping_add(1) };
+    // Some take 0 for none.
+    later.max(1)
+}
+
+//----------- Changes --------------------------------------------------------
+
+/// What versions change for each other, found once each.
+///
+/// An edit may be drafted again with other times, when it took longer than
+/// expected.
+#[derive(Debug, Default)]
+pub struct Changes {
+    known: RefCell<HashMap<[usize; 4], Known>>,
+}
+
+/// What one version changes for another.
+#[derive(Debug)]
+struct Known {
+    change: Change,
+
+    /// Keeps the addresses, by which it is found, from being used again.
+    _parts: [(Arc<Zone>, Arc<RegionMap>); 2],
+}
+
+impl Changes {
+    fn compare(&self, old: &Version, new: &Version) -> Change {
+        let key = [
+            Arc::as_ptr(&old.zone).addr(),
+            Arc::as_ptr(&old.map).addr(),
+            Arc::as_ptr(&new.zone).addr(),
+            Arc::as_ptr(&new.map).addr(),
+        ];
+        let parts = |version: &Version| (version.zone.clone(), version.map.clone());
+        let find = || Known { change: answer::change(old, new), _parts: [parts(old), parts(new)] };
+        self.known.borrow_mut().entry(key).or_insert_with(find).change
+    }
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_is_the_suggested_one_if_that_is_later_else_one_more() {
+        assert_eq!(later_serial(0, 1_800_000_000), 1_800_000_000);
+        assert_eq!(later_serial(1_800_000_000, 1_799_999_999), 1_800_000_001);
+        assert_eq!(later_serial(1_800_000_000, 1_800_000_000), 1_800_000_001);
+        assert_eq!(later_serial(2_026_112_401, 1_800_000_000), 2_026_112_402);
+        // RFC 1982: numbers wrap, and 0 is later than the last one.
+        assert_eq!(later_serial(u32::MAX, u32::MAX), 1);
+        assert_eq!(later_serial(u32::MAX - 1, 5), 5);
+    }
+}

@@ -1,0 +1,411 @@
+//! What `trunkdns status` shows.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use super::board::{Board, Outcome, StateHealth};
+use crate::geo::DatabaseSummary;
+use crate::snapshot::{Entry, Timeline, Version};
+use crate::state::KeptZone;
+use crate::wire::{Name, Rtype};
+
+//----------- Status ---------------------------------------------------------
+
+/// How a running server is. Times are in seconds since the Unix epoch.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Status {
+    /// The release.
+    pub version: String,
+
+    /// The time that the server goes by.
+    pub now: u64,
+
+    /// When the server started.
+    pub started: u64,
+
+    /// Counts publications.
+    pub generation: u64,
+
+    /// Addresses that answer queries, over UDP and TCP.
+    pub listeners: Vec<String>,
+
+    /// How many zones there are.
+    pub zones: usize,
+
+    /// Versions that are not in force for everybody yet.
+    pub handovers: Vec<Handover>,
+
+    /// Tables that are to be published at a time.
+    pub scheduled: Vec<Scheduled>,
+
+    /// The databases that clients are placed by.
+    pub databases: Vec<DatabaseSummary>,
+
+    /// When cached copies of SRV answers expire, by endpoint.
+    pub endpoints: Vec<Endpoint>,
+
+    /// What became of the last time that files were taken in.
+    pub last: Outcome,
+
+    /// The last time that not everything could be taken in.
+    pub last_error: Option<Outcome>,
+
+    /// How the state folder is.
+    pub state: StateHealth,
+
+    /// How often the system's clock has stepped.
+    pub clock_steps: u64,
+
+    /// How far the system's clock is ahead of the server's, in milliseconds.
+    pub clock_deviation: i64,
+}
+
+/// A version of a zone that is not in force for everybody yet.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Handover {
+    /// The zone.
+    pub zone: String,
+
+    /// The serial that the version has.
+    pub serial: u32,
+
+    /// Where it stands.
+    pub phase: Phase,
+
+    /// When it was published.
+    pub published: u64,
+
+    /// When the first client networks change over.
+    pub effective: u64,
+
+    /// When the last ones do.
+    pub settled: u64,
+}
+
+/// Where a handover stands.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// TTLs fall until all cached copies have expired.
+    Waiting,
+
+    /// Client networks change over, one after the other.
+    ChangingOver,
+}
+
+/// Tables that are to be published at a time.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Scheduled {
+    /// The zone.
+    pub zone: String,
+
+    /// When they are published.
+    pub begin: u64,
+
+    /// When they take effect.
+    pub effective: u64,
+}
+
+/// Until when callers may know an endpoint.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Endpoint {
+    /// The zone.
+    pub zone: String,
+
+    /// The SRV target.
+    pub target: String,
+
+    /// The port.
+    pub port: u16,
+
+    /// When the last cached copy of an answer expires that puts it first; 0
+    /// if none was sent.
+    pub prefers: u64,
+
+    /// When the last cached copy of an answer expires that names it; 0 if
+    /// none was sent.
+    pub names: u64,
+}
+
+/// What the control plane does not know of itself.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Addresses that answer queries.
+    pub listeners: Vec<String>,
+
+    /// When the server started.
+    pub started: u64,
+
+    /// The time.
+    pub now: u64,
+
+    /// How often the system's clock has stepped.
+    pub clock_steps: u64,
+
+    /// How far the system's clock is ahead, in milliseconds.
+    pub clock_deviation: i64,
+}
+
+impl Status {
+    /// Collects it.
+    pub fn new(board: &Board, around: Surroundings) -> Self {
+        let kept = &board.kept;
+        let now = around.now;
+        let zones = || kept.zones.iter();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now,
+            started: around.started,
+            generation: kept.generation,
+            listeners: around.listeners,
+            zones: kept.zones.len(),
+            handovers: zones()
+                .flat_map(|(name, zone)| handovers(name, &zone.timeline, now))
+                .collect(),
+            scheduled: zones().filter_map(|(name, zone)| scheduled(name, zone)).collect(),
+            databases: kept.shared.databases.clone(),
+            endpoints: endpoints(board),
+            last: board.last.clone(),
+            last_error: board.last_error.clone(),
+            state: board.health.clone(),
+            clock_steps: around.clock_steps,
+            clock_deviation: around.clock_deviation,
+        }
+    }
+}
+
+fn scheduled(name: &Name, zone: &KeptZone) -> Option<Scheduled> {
+    let scheduled = zone.scheduled.as_ref()?;
+    let (begin, effective) = (scheduled.begin, scheduled.effective);
+    Some(Scheduled { zone: name.to_string(), begin, effective })
+}
+
+/// Returns the versions of a zone that some network has yet to change over
+/// to.
+fn handovers(name: &Name, timeline: &Timeline, now: u64) -> Vec<Handover> {
+    let mut effective = 0;
+    let mut settled = 0;
+    let handover = |entry: &Entry| {
+        // A network never changes over to a version before the one before.
+        effective = entry.effective().max(effective);
+        settled = if entry.immediate { entry.published } else { entry.settled().max(settled) };
+        Handover {
+            zone: name.to_string(),
+            serial: entry.version.zone.serial(),
+            phase: if effective > now { Phase::Waiting } else { Phase::ChangingOver },
+            published: entry.published,
+            effective,
+            settled,
+        }
+    };
+    timeline.entries().iter().map(handover).skip(1).filter(|next| next.settled > now).collect()
+}
+
+/// Returns every endpoint that an SRV answer names, or may still.
+fn endpoints(board: &Board) -> Vec<Endpoint> {
+    let mut known: BTreeMap<(String, String, u16), (u64, u64)> = BTreeMap::new();
+    let entries = board.kept.zones.values().flat_map(|zone| zone.timeline.entries());
+    for version in entries.map(|entry| &entry.version).chain(&board.retired) {
+        add_endpoints(version, &mut known);
+    }
+    let endpoint =
+        |((zone, target, port), (prefers, names))| Endpoint { zone, target, port, prefers, names };
+    known.into_iter().map(endpoint).collect()
+}
+
+fn add_endpoints(version: &Version, known: &mut BTreeMap<(String, String, u16), (u64, u64)>) {
+    let zone = &version.zone;
+    let rrsets = zone.nodes().iter().flat_map(|node| &node.rrsets);
+    for rrset in rrsets.filter(|rrset| rrset.rtype == Rtype::SRV) {
+        let Some(first) = rrset.slot else { continue };
+        for (slot, variant) in (first..).zip(&rrset.variants) {
+            let expiry = version.expiries.last(slot);
+            let records: Vec<_> = variant.rdatas.iter().filter_map(|rdata| srv(rdata)).collect();
+            let lowest = records.iter().map(|(priority, ..)| *priority).min();
+            for (priority, port, target) in records {
+                let key = (zone.origin().to_string(), target, port);
+                let (prefers, names) = known.entry(key).or_default();
+                *names = expiry.max(*names);
+                if Some(priority) == lowest {
+                    *prefers = expiry.max(*prefers);
+                }
+            }
+        }
+    }
+}
+
+/// Returns priority, port and target of an SRV record (RFC 2782).
+fn srv(rdata: &[u8]) -> Option<(u16, u16, String)> {
+    let number = |at: usize| Some(u16::from_be_bytes([*rdata.get(at)?, *rdata.get(at + 1)?]));
+    let target = Name::from_wire(rdata.get(6..)?).ok()?;
+    Some((number(0)?, number(4)?, target.to_string()))
+}
+
+//----------- Text -----------------------------------------------------------
+
+impl Status {
+    /// Returns it for people.
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let up = span(self.now.saturating_sub(self.started));
+        writeln!(out, "trunkdns {}, up {up}, generation {}", self.version, self.generation)?;
+        writeln!(out, "zones     {}", self.zones)?;
+        writeln!(out, "listeners {}", self.listeners.join(" "))?;
+        for database in &self.databases {
+            let age = database.built.map_or("without a date".to_owned(), |built| {
+                format!("built {} ago", span(self.now.saturating_sub(built)))
+            });
+            writeln!(out, "database  {} ({age})", database.path)?;
+        }
+        self.write_changes(out)?;
+        self.write_endpoints(out)?;
+        self.write_troubles(out)
+    }
+
+    fn write_changes(&self, out: &mut String) -> std::fmt::Result {
+        if self.handovers.is_empty() && self.scheduled.is_empty() {
+            return writeln!(out, "handovers none");
+        }
+        writeln!(out, "handovers")?;
+        let until = |time: u64| span(time.saturating_sub(self.now));
+        for next in &self.handovers {
+            let (zone, serial) = (&next.zone, next.serial);
+            let settled = until(next.settled);
+            match next.phase {
+                Phase::Waiting => writeln!(
+                    out,
+                    "  {zone} serial {serial}: waiting, in force in {}, for everybody in {settled}",
+                    until(next.effective)
+                )?,
+                Phase::ChangingOver => writeln!(
+                    out,
+                    "  {zone} serial {serial}: changing over, for everybody in {settled}"
+                )?,
+            }
+        }
+        for next in &self.scheduled {
+            let (begin, effective) = (until(next.begin), until(next.effective));
+            writeln!(
+                out,
+                "  {} scheduled: published in {begin}, in force in {effective}",
+                next.zone
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_endpoints(&self, out: &mut String) -> std::fmt::Result {
+        let left = |time: u64| match time.checked_sub(self.now) {
+            Some(left) if left > 0 => span(left),
+            _ => "-".to_owned(),
+        };
+        let name = |endpoint: &Endpoint| format!("{}:{}", endpoint.target, endpoint.port);
+        let is_known = |endpoint: &&Endpoint| endpoint.names > self.now;
+        let known: Vec<_> = self.endpoints.iter().filter(is_known).collect();
+        write!(
+            out,
+            "endpoints {}, of {} cached answers may be left",
+            self.endpoints.len(),
+            known.len()
+        )?;
+        writeln!(out, "{}", if known.is_empty() { "" } else { ":" })?;
+        let width = known.iter().map(|endpoint| name(endpoint).len()).max().unwrap_or(0);
+        for endpoint in known {
+            let (prefers, names) = (left(endpoint.prefers), left(endpoint.names));
+            writeln!(
+                out,
+                "  {:width$}  that prefer it: {prefers:>8}, that name it: {names:>8}",
+                name(endpoint)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_troubles(&self, out: &mut String) -> std::fmt::Result {
+        if self.clock_steps > 0 || self.clock_deviation.abs() >= 1000 {
+            let (steps, deviation) = (self.clock_steps, self.clock_deviation);
+            writeln!(out, "clock     stepped {steps} times, the system's is {deviation} ms ahead")?;
+        }
+        if let Some(why) = &self.state.damaged {
+            writeln!(out, "state     was damaged at the start: {why}")?;
+        }
+        if let Some(why) = &self.state.write_error {
+            writeln!(out, "state     NOT WRITTEN: {why}")?;
+        }
+        self.last.write(out, "last", self.now)?;
+        match &self.last_error {
+            Some(error) if error.at != self.last.at => error.write(out, "last error", self.now),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Outcome {
+    /// Returns it for people.
+    pub fn render(&self) -> String {
+        let mut out = self.findings.clone();
+        // Writing to a string does not fail.
+        let _ = self.write_lines(&mut out, "");
+        out
+    }
+
+    fn write(&self, out: &mut String, title: &str, now: u64) -> std::fmt::Result {
+        let ago = span(now.saturating_sub(self.at));
+        let what = if self.is_whole { "done" } else { "NOT ALL TAKEN IN" };
+        writeln!(out, "{title:9} {ago} ago, by {}: {what}", self.by)?;
+        self.write_lines(out, "  ")?;
+        for line in self.findings.lines() {
+            writeln!(out, "  {line}")?;
+        }
+        Ok(())
+    }
+
+    fn write_lines(&self, out: &mut String, indent: &str) -> std::fmt::Result {
+        for line in &self.lines {
+            writeln!(out, "{indent}{line}")?;
+        }
+        for held in &self.held_back {
+            writeln!(out, "{indent}{} is held back: {}", held.what, held.why)?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns a span of time for people: its two largest units.
+fn span(seconds: u64) -> String {
+    let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
+    let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{rest} s"),
+        (0, 0, _) => format!("{minutes} min {rest} s"),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_shows_its_two_largest_units() {
+        let spans = [0, 59, 60, 3599, 3600, 86_399, 86_400, 100 * 86_400].map(span);
+        let expected = ["0 s", "59 s", "1 min 0 s", "59 min 59 s", "1 h 0 min"];
+        assert_eq!(spans[..5], expected);
+        assert_eq!(spans[5..], ["23 h 59 min", "1 d 0 h", "100 d 0 h"]);
+    }
+}

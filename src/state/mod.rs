@@ -1,0 +1,136 @@
+//! The state folder: what outlives a restart.
+//!
+//! ```text
+//!  state/lock              held by the server that uses the folder
+//!  state/manifest          what is published, by the names of objects
+//!  state/7.pack            objects: compiled zones, region maps, tables
+//!  state/damaged-…/        what could not be read, set aside
+//! ```
+//!
+//! Before something is published, [`State::save`] writes what is new to a pack
+//! of its own, and then a new manifest under another name, which takes the
+//! place of the old one by a rename. Each step is on the disk before the next
+//! begins (fsync of the file, and of the folder), so that whenever the server
+//! is killed, the manifest is the old one or the new one, and all objects that
+//! it names are there. Packs that no manifest names are removed.
+//!
+//! Objects are named by their content. What was changed on the disk is thus
+//! seen when it is read, and [`State::open`] sets all of it aside: the server
+//! begins anew from the operator's tables.
+//!
+//! Compiled zones are kept beside the tables that they were compiled from.
+//! With them a restart, even of another release, goes on with the very
+//! answers that resolvers hold; what the tables say now then is a change like
+//! any other.
+//!
+//! # What is absent
+//!
+//! When cached copies expire is not kept: after a restart every endpoint
+//! counts as handed out just before it.
+
+mod pack;
+mod store;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::geo::{DatabaseSummary, RegionMap};
+use crate::snapshot::Timeline;
+use crate::wire::Name;
+
+pub use self::store::{Error, Found, State};
+
+//----------- Kept -----------------------------------------------------------
+
+/// What is published, in the form in which it is kept.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Counts publications, from 1.
+    pub generation: u64,
+
+    /// The latest time that a publication named, in seconds since the Unix
+    /// epoch: a clock that starts does not start before.
+    pub time: u64,
+
+    /// What all zones share.
+    pub shared: Arc<Shared>,
+
+    /// The zones by their names.
+    pub zones: BTreeMap<Name, Arc<KeptZone>>,
+}
+
+/// The last good files that all zones share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The configuration.
+    pub config: Arc<Tables>,
+
+    /// The region table.
+    pub regions: Arc<Tables>,
+
+    /// Where clients are.
+    pub map: Arc<RegionMap>,
+
+    /// What the map was compiled from, in one number; none if that changed
+    /// while it was read.
+    pub fingerprint: Option<[u8; 32]>,
+
+    /// The databases that the map was compiled from.
+    pub databases: Vec<DatabaseSummary>,
+}
+
+impl Shared {
+    /// Says whether both hold the same files and the same map.
+    pub fn is_same(&self, other: &Shared) -> bool {
+        self.config == other.config
+            && self.regions == other.regions
+            && self.fingerprint == other.fingerprint
+            && Arc::ptr_eq(&self.map, &other.map)
+    }
+}
+
+/// A zone.
+#[derive(Clone, Debug)]
+pub struct KeptZone {
+    /// The versions that matter.
+    pub timeline: Arc<Timeline>,
+
+    /// What the newest of them was compiled from.
+    pub tables: Arc<Tables>,
+
+    /// Tables that are to be published at a time.
+    pub scheduled: Option<Scheduled>,
+
+    /// The highest serial that a version had.
+    pub serial: u32,
+}
+
+/// Tables with an `effective` time that have been read, checked and not yet
+/// published.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Scheduled {
+    /// The tables.
+    pub tables: Arc<Tables>,
+
+    /// When they take effect, in seconds since the Unix epoch.
+    pub effective: u64,
+
+    /// When they are to be published, in seconds since the Unix epoch.
+    pub begin: u64,
+}
+
+/// Files of the operator's, as they were read.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Tables {
+    /// What they were read for: a zone folder, or the file itself.
+    pub path: PathBuf,
+
+    /// Paths and texts, in the order of reading.
+    pub files: Vec<(PathBuf, Arc<str>)>,
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+//! What the state folder gives back, and what it does with damage.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::*;
+use crate::config::read_regions;
+use crate::daemon::load::compile_texts;
+use crate::diag::{Report, Sources};
+use crate::geo::{CloudLists, Databases, RegionTable};
+use crate::snapshot::{Entry, Version};
+
+const REGIONS: &str = "default = 'a'\n[regions.a]\n[regions.b]\nnetworks = ['10.0.0.0/8', \
+                       '2001:db8::/32', '64:ff9b::/96']\n";
+
+fn tables(path: &str, text: &str) -> Arc<Tables> {
+    let path = PathBuf::from(path);
+    Arc::new(Tables { files: vec![(path.clone(), Arc::from(text))], path })
+}
+
+fn regions() -> RegionTable {
+    let path = PathBuf::from("regions.toml");
+    let mut sources = Sources::of_texts([(path.clone(), Arc::from(REGIONS))]);
+    read_regions(&mut sources, &path, &mut Report::default()).unwrap()
+}
+
+fn zone_tables(address: &str) -> Arc<Tables> {
+    let folder = Path::new("example");
+    let zone = format!(
+        "[soa]\nprimary = 'ns'\ncontact = 'h'\n[ns]\nhosts = ['ns']\n[hosts]\nns = ['{address}']\n\
+         [services.'_sip._tcp']\nport = 5060\nttl = 60\n[services.'_sip._tcp'.tiers]\n\
+         primary = {{ priority = 10 }}\n"
+    );
+    let rows = "['_sip._tcp'.b]\nprimary = ['ns']\n['_sip._tcp'.default]\nprimary = ['x.test.']\n";
+    let files = vec![
+        (folder.join("zone.toml"), Arc::from(zone)),
+        (folder.join("priorities.toml"), Arc::from(rows)),
+    ];
+    Arc::new(Tables { path: folder.to_owned(), files })
+}
+
+/// What is published, of one zone in mid-handover.
+fn kept(generation: u64) -> Kept {
+    let map = RegionMap::compile(&regions(), &CloudLists::default(), &Databases::default());
+    let map = Arc::new(map);
+    let entry = |address: &str, wait| Entry {
+        version: Arc::new(Version::new(
+            compile_texts(&zone_tables(address), &regions(), 7).unwrap(),
+            map.clone(),
+        )),
+        published: 1000 + u64::from(wait),
+        wait,
+        spread: 15,
+        immediate: wait == 0,
+    };
+    let entries = vec![entry("192.0.2.1", 0), entry("192.0.2.2", 60)];
+    let scheduled = Scheduled { tables: zone_tables("192.0.2.3"), effective: 2000, begin: 1900 };
+    let zone = KeptZone {
+        timeline: Arc::new(Timeline::of_entries(entries).unwrap()),
+        tables: zone_tables("192.0.2.2"),
+        scheduled: Some(scheduled),
+        serial: 9,
+    };
+    let shared = Shared {
+        config: tables("trunkdns.toml", ""),
+        regions: tables("regions.toml", REGIONS),
+        map,
+        fingerprint: Some([7; 32]),
+        databases: Vec::new(),
+    };
+    let origin = zone.timeline.newest().zone.origin().clone();
+    let zones = BTreeMap::from([(origin, Arc::new(zone))]);
+    Kept { generation, time: 1060, shared: Arc::new(shared), zones }
+}
+
+/// Opens a folder that must hold something.
+fn reopen(folder: &Path) -> (State, Kept) {
+    match State::open(folder).unwrap() {
+        (state, Found::Kept(kept)) => (state, *kept),
+        (_, found) => panic!("{found:?}"),
+    }
+}
+
+fn assert_same(read: &Kept, written: &Kept) {
+    assert_eq!((read.generation, read.time), (written.generation, written.time));
+    assert_eq!(read.shared.config, written.shared.config);
+    assert_eq!(read.shared.regions, written.shared.regions);
+    assert_eq!(read.shared.fingerprint, written.shared.fingerprint);
+    assert_eq!(read.shared.map, written.shared.map);
+    assert!(read.zones.keys().eq(written.zones.keys()));
+    for (read, written) in read.zones.values().zip(written.zones.values()) {
+        assert_eq!(read.tables, written.tables);
+        assert_eq!(read.scheduled, written.scheduled);
+        assert_eq!(read.serial, written.serial);
+        let entries = read.timeline.entries().iter().zip(written.timeline.entries());
+        assert_eq!(read.timeline.entries().len(), written.timeline.entries().len());
+        for (read, written) in entries {
+            let times =
+                |entry: &Entry| (entry.published, entry.wait, entry.spread, entry.immediate);
+            assert_eq!(times(read), times(written));
+            assert_eq!(read.version.zone, written.version.zone);
+            assert_eq!(read.version.map, written.version.map);
+        }
+    }
+}
+
+#[test]
+fn what_was_saved_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("new/state");
+    let (mut state, found) = State::open(&folder).unwrap();
+    assert!(matches!(found, Found::Nothing));
+    let written = kept(1);
+    state.save(&written).unwrap();
+    drop(state);
+    let (mut state, read) = reopen(&folder);
+    assert_same(&read, &written);
+    // Maps and zones are shared again.
+    let versions: Vec<_> = read.zones.values().next().unwrap().timeline.entries().to_vec();
+    assert!(Arc::ptr_eq(&versions[0].version.map, &versions[1].version.map));
+    // What has been read need not be written again.
+    state.save(&Kept { generation: 2, ..read.clone() }).unwrap();
+    assert_eq!(pack::list(&folder).unwrap(), [1]);
+    drop(state);
+    assert_eq!(reopen(&folder).1.generation, 2);
+}
+
+#[test]
+fn a_second_server_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = State::open(folder.path()).unwrap();
+    assert!(matches!(State::open(folder.path()), Err(Error::Locked { .. })));
+    drop(first);
+    State::open(folder.path()).unwrap();
+}
+
+#[test]
+fn every_octet_that_is_changed_is_noticed_and_everything_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = kept(1);
+    let (mut state, _) = State::open(folder.path()).unwrap();
+    state.save(&written).unwrap();
+    drop(state);
+    for name in ["manifest", "1.pack"] {
+        let sound = fs::read(folder.path().join(name)).unwrap();
+        let step = (sound.len() / 40).max(1);
+        for at in (0..sound.len()).step_by(step) {
+            let copy = tempfile::tempdir().unwrap();
+            for file in ["manifest", "1.pack"] {
+                fs::copy(folder.path().join(file), copy.path().join(file)).unwrap();
+            }
+            let mut damaged = sound.clone();
+            damaged[at] ^= 0x20;
+            fs::write(copy.path().join(name), damaged).unwrap();
+            let (mut state, found) = State::open(copy.path()).unwrap();
+            let Found::Damaged { aside, .. } = found else { panic!("{name} {at}: {found:?}") };
+            assert!(aside.join("manifest").exists() && aside.join("1.pack").exists());
+            state.save(&written).unwrap();
+            drop(state);
+            assert_same(&reopen(copy.path()).1, &written);
+        }
+    }
+}
+
+#[test]
+fn files_that_are_cut_short_or_missing_are_noticed() {
+    for (name, len) in [("manifest", 0), ("manifest", 300), ("1.pack", 100), ("1.pack", 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut state, _) = State::open(folder.path()).unwrap();
+        state.save(&kept(1)).unwrap();
+        drop(state);
+        let path = folder.path().join(name);
+        match len {
+            0 if name == "1.pack" => fs::remove_file(&path).unwrap(),
+            len => fs::File::options().write(true).open(&path).unwrap().set_len(len).unwrap(),
+        }
+        let (_, found) = State::open(folder.path()).unwrap();
+        assert!(matches!(found, Found::Damaged { .. }), "{name} {len}: {found:?}");
+    }
+}
+
+#[test]
+fn a_few_damaged_states_are_left_to_look_at() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..6 {
+        fs::write(folder.path().join("manifest"), "damaged").unwrap();
+        assert!(matches!(State::open(folder.path()).unwrap().1, Found::Damaged { .. }));
+    }
+    let entries = fs::read_dir(folder.path()).unwrap();
+    let damaged = entries.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
+    assert_eq!(damaged, 3);
+}
+
+#[test]
+fn what_an_interrupted_write_leaves_is_ignored_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut state, _) = State::open(folder.path()).unwrap();
+    state.save(&kept(1)).unwrap();
+    drop(state);
+    fs::write(folder.path().join("2.pack"), "half").unwrap();
+    fs::write(folder.path().join("manifest.new"), "half").unwrap();
+    let (mut state, read) = reopen(folder.path());
+    assert_eq!(read.generation, 1);
+    state.save(&kept(2)).unwrap();
+    drop(state);
+    assert_eq!(reopen(folder.path()).1.generation, 2);
+    assert!(!folder.path().join("2.pack").exists());
+}
+
+#[test]
+fn packs_do_not_grow_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut state, _) = State::open(folder.path()).unwrap();
+    let mut written = kept(1);
+    let size = |folder: &Path| -> u64 {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+    };
+    // 200 KiB of tables that are replaced each time, beside what stays.
+    for generation in 1..40 {
+        written.generation = generation;
+        let zone = written.zones.values_mut().next().unwrap();
+        let text = format!("{generation}{}", "x".repeat(200 << 10));
+        Arc::make_mut(zone).tables = tables("example", &text);
+        state.save(&written).unwrap();
+        assert!(size(folder.path()) < 2 << 20, "{generation}: {}", size(folder.path()));
+    }
+    drop(state);
+    assert_same(&reopen(folder.path()).1, &written);
+}
