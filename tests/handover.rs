@@ -1,9 +1,12 @@
 //! The guarantee of the handover, played at random on a manual clock.
 //!
 //! Every seed plays edits, reverts, additions, removals, moves of address
-//! ranges and immediate changes, while resolvers with and without the client
-//! subnet option ask and cache. After each step every cached answer that has
-//! not expired is compared with what the server says now.
+//! ranges, scheduled and immediate changes and crashes, while resolvers with
+//! and without the client subnet option ask and cache. After each step every
+//! cached answer that has not expired is compared with what the server says
+//! now. One seed in four plays several servers, which are given the same
+//! tables with an `effective` time at different times: then an answer of one
+//! of them is compared with what all of them say.
 //!
 //! `TRUNKDNS_SEEDS=100000` plays more; `TRUNKDNS_SEED=17` plays one, and says
 //! what happens.
@@ -118,13 +121,35 @@ struct Play<'v> {
     seed: u64,
     random: Random,
     changes: &'v Changes,
-    timeline: Timeline,
-    snapshot: Snapshot,
+    nodes: Vec<Node>,
+    settings: Settings,
     now: u64,
+
+    /// With several nodes, until when the last edit is on its way to them.
+    busy_until: u64,
     clients: Vec<IpAddr>,
     caches: HashMap<(usize, usize), Cached>,
     handovers: u64,
     history: Vec<String>,
+}
+
+/// A server.
+struct Node {
+    timeline: Timeline,
+    snapshot: Snapshot,
+
+    /// Tables on their way to it: when they arrive, in seconds.
+    arrivals: Vec<(u64, Edit)>,
+
+    /// Tables that wait for their time, and when that is.
+    scheduled: Option<(u64, Edit)>,
+}
+
+#[derive(Clone, Debug)]
+struct Edit {
+    version: Arc<Version>,
+    immediate: bool,
+    effective: Option<u64>,
 }
 
 /// What a resolver got, and who it may hand it to.
@@ -159,31 +184,41 @@ impl<'v> Play<'v> {
             "2002:a02:1::1",
         ];
         let clients = clients.iter().map(|client| client.parse().unwrap()).collect();
-        let snapshot = snapshot(&timeline);
-        let (now, caches, history) = (1_000_000, HashMap::new(), Vec::new());
+        let spread_ttl = if random.below(4) == 0 { 30 } else { 0 };
+        let settings = Settings { client_subnet: true, identity: None, spread_ttl };
+        let count = if random.below(4) == 0 { 3 } else { 1 };
+        let node = || Node {
+            snapshot: snapshot(&timeline, &settings),
+            timeline: timeline.clone(),
+            arrivals: Vec::new(),
+            scheduled: None,
+        };
         Play {
             seed,
+            nodes: (0..count).map(|_| node()).collect(),
+            settings: settings.clone(),
             random,
             changes,
-            timeline,
-            snapshot,
-            now,
+            now: 1_000_000,
+            busy_until: 0,
             clients,
-            caches,
+            caches: HashMap::new(),
             handovers: 0,
-            history,
+            history: Vec::new(),
         }
     }
 
     fn step(&mut self) {
         // Mostly within a TTL, often at a full second, sometimes far.
-        self.now += match self.random.below(10) {
-            0 => 0,
-            1..=3 => self.random.below(1000),
-            4..=7 => self.random.below(20) * 1000,
-            8 => self.random.below(20_000),
-            _ => self.random.below(400_000),
-        };
+        let to = self.now
+            + match self.random.below(10) {
+                0 => 0,
+                1..=3 => self.random.below(1000),
+                4..=7 => self.random.below(20) * 1000,
+                8 => self.random.below(20_000),
+                _ => self.random.below(400_000),
+            };
+        self.pass_until(to);
         match self.random.below(6) {
             0 => self.edit(),
             _ => self.ask(),
@@ -191,34 +226,100 @@ impl<'v> Play<'v> {
         self.check();
     }
 
+    /// Lets time pass, and servers do what falls due on the way.
+    fn pass_until(&mut self, to: u64) {
+        while let Some((second, node)) = self.next_due().filter(|(second, _)| second * 1000 <= to) {
+            self.now = self.now.max(second * 1000);
+            let arrived = self.nodes[node].arrivals.iter().position(|(at, _)| *at == second);
+            let edit = match arrived {
+                Some(at) => self.nodes[node].arrivals.remove(at).1,
+                None => self.nodes[node].scheduled.take().unwrap().1,
+            };
+            self.publish(node, edit);
+        }
+        self.now = self.now.max(to);
+    }
+
+    fn next_due(&self) -> Option<(u64, usize)> {
+        let due = self.nodes.iter().enumerate().flat_map(|(at, node)| {
+            let waiting = node.arrivals.iter().chain(&node.scheduled);
+            waiting.map(move |(second, _)| (*second, at))
+        });
+        due.min()
+    }
+
     fn edit(&mut self) {
         let version = self.random.pick(&self.changes.versions).clone();
+        let second = self.now / 1000;
+        if self.nodes.len() == 1 {
+            let effective = (self.random.below(5) == 0).then(|| second + self.random.below(500));
+            let immediate = self.random.below(25) == 0;
+            return self.publish(0, Edit { version, immediate, effective });
+        }
+        // Servers agree if each of them has the tables in time, and no others
+        // come before these are published.
+        if second <= self.busy_until {
+            return;
+        }
+        let effective = second + 60 + u64::from(LONGEST) + Order::LEAD + self.random.below(60);
+        self.busy_until = effective;
+        let edit = Edit { version, immediate: false, effective: Some(effective) };
+        for node in 0..self.nodes.len() {
+            let arrival = second + 1 + self.random.below(50);
+            self.nodes[node].arrivals.push((arrival, edit.clone()));
+        }
+    }
+
+    fn publish(&mut self, at: usize, edit: Edit) {
         let order = Order {
             now: self.now / 1000,
-            published: self.now / 1000 + 1,
+            published: self.now / 1000 + 1 + self.random.below(3),
             spread: SPREAD,
             longest: LONGEST,
-            immediate: self.random.below(25) == 0,
-            effective: None,
+            immediate: edit.immediate,
+            effective: edit.effective,
         };
         let compare = |old: &Version, new: &Version| self.changes.change(old, new);
-        let (timeline, publication) = self.timeline.publish(version, order, compare);
+        let node = &mut self.nodes[at];
+        let (timeline, publication) = node.timeline.publish(edit.version.clone(), order, compare);
         assert!(timeline.entries().len() <= 16, "seed {}", self.seed);
-        self.history.push(format!("{} {publication:?} {order:?}", self.now));
+        self.history.push(format!("{} node {at} {publication:?} {order:?}", self.now));
+        node.scheduled = None;
+        if let Publication::Scheduled { begin } = publication {
+            // It is noticed within a second or two.
+            node.scheduled = Some((begin + self.random.below(3), edit));
+            return;
+        }
         self.handovers += u64::from(publication == Publication::Published);
-        self.timeline = timeline;
-        self.snapshot = snapshot(&self.timeline);
+        node.timeline = timeline;
+        node.snapshot = snapshot(&node.timeline, &self.settings);
         if order.immediate && publication != Publication::Unchanged {
             // By the operator's word: all caches may be wrong now.
             self.caches.clear();
         }
+        if self.nodes.len() == 1 && self.random.below(8) == 0 {
+            self.crash();
+        }
+    }
+
+    /// What was kept is there again after a while, what was answered is not
+    /// known: the server was killed when it had written, before it could
+    /// swap.
+    fn crash(&mut self) {
+        self.now += self.random.below(30_000);
+        let node = &mut self.nodes[0];
+        let entries = node.timeline.entries().to_vec();
+        node.timeline = Timeline::of_entries(entries).unwrap();
+        node.snapshot = snapshot(&node.timeline, &self.settings);
+        self.history.push(format!("{} restarted", self.now));
     }
 
     fn ask(&mut self) {
         let client = self.random.below(self.clients.len() as u64) as usize;
         let asked = self.random.below(QUESTIONS.len() as u64) as usize;
         let with_subnet = self.random.below(2) == 0;
-        let answer = self.answer(client, asked, with_subnet);
+        let node = self.random.below(self.nodes.len() as u64) as usize;
+        let answer = self.answer(node, client, asked, with_subnet);
         let rrsets = contents(&answer).into_iter().map(|(content, ttl)| {
             // TTLs above `longest` are outside of the guarantee, and so is the
             // rest of the very last second, in which the TTL cannot be 0.
@@ -258,12 +359,18 @@ impl<'v> Play<'v> {
     }
 
     fn compare(&self, cached: &Cached, client: usize, asked: usize) {
-        let says = self.answer(client, asked, cached.scope.is_some());
+        for node in 0..self.nodes.len() {
+            self.compare_with(node, cached, client, asked);
+        }
+    }
+
+    fn compare_with(&self, node: usize, cached: &Cached, client: usize, asked: usize) {
+        let says = self.answer(node, client, asked, cached.scope.is_some());
         let says: Vec<_> = contents(&says).into_iter().map(|(content, _)| content).collect();
         for (content, expires) in &cached.rrsets {
             assert!(
                 says.contains(content),
-                "seed {}: at {} the server tells {} {says:?} where a copy of {} says {content:?} \
+                "seed {}: at {} node {node} tells {} {says:?} where a copy of {} says {content:?} \
                  until {expires}, after\n{}",
                 self.seed,
                 self.now,
@@ -274,7 +381,7 @@ impl<'v> Play<'v> {
         }
     }
 
-    fn answer(&self, client: usize, asked: usize, with_subnet: bool) -> Answer {
+    fn answer(&self, node: usize, client: usize, asked: usize, with_subnet: bool) -> Answer {
         let (name, rtype) = QUESTIONS[asked];
         let client = self.clients[client];
         let question = question(name, rtype).at(self.now);
@@ -285,7 +392,7 @@ impl<'v> Play<'v> {
             }),
             false => question.from(&client.to_string()),
         };
-        question.ask(&self.snapshot)
+        question.ask(&self.nodes[node].snapshot)
     }
 }
 
@@ -315,9 +422,8 @@ fn in_prefix(holder: IpAddr, length: u8, other: IpAddr) -> bool {
         && ipnet::IpNet::new(holder, length).unwrap().contains(&other)
 }
 
-fn snapshot(timeline: &Timeline) -> Snapshot {
-    let settings = Settings { client_subnet: true, ..Settings::default() };
-    Snapshot::new(1, settings, [Arc::new(timeline.clone())])
+fn snapshot(timeline: &Timeline, settings: &Settings) -> Snapshot {
+    Snapshot::new(1, settings.clone(), [Arc::new(timeline.clone())])
 }
 
 /// Returns versions that differ in one thing or in several, in two maps.
@@ -446,7 +552,7 @@ fn offsets_are_the_same_in_every_release() {
 fn ttls_fall_towards_the_changeover_and_come_back_after_it() {
     let [old, new] = two();
     let (timeline, _) = Timeline::new(old, 0).publish(new, ORDER, change);
-    let snapshot = snapshot(&timeline);
+    let snapshot = snapshot(&timeline, &Settings::default());
     let offset = u64::from(Network::of("10.1.0.1".parse().unwrap()).offset(SPREAD));
     let ttl = |milliseconds: u64| {
         let answer = question(QUESTIONS[0].0, "SRV").at(milliseconds).ask(&snapshot);
@@ -502,4 +608,47 @@ fn an_immediate_change_is_in_force_for_everybody_when_it_is_published() {
         assert!(!handed_over(&timeline, client, 1009));
         assert!(handed_over(&timeline, client, 1010));
     }
+}
+
+#[test]
+fn spread_ttls_are_lowered_by_a_fixed_amount_for_each_network_and_name() {
+    let [old, _] = two();
+    let timeline = Timeline::new(old, 0);
+    let ask = |percent: u8, name: &str, client: &str| {
+        let settings = Settings { spread_ttl: percent, ..Settings::default() };
+        let snapshot = Snapshot::new(1, settings, [Arc::new(timeline.clone())]);
+        question(name, "SRV").from(client).ask(&snapshot).message.answers[0].ttl
+    };
+    let name = QUESTIONS[0].0;
+    let mut seen = std::collections::BTreeSet::new();
+    for number in 0..200 {
+        let client = format!("10.{}.{}.1", number % 4, number);
+        let ttl = ask(10, name, &client);
+        assert_eq!(ttl, ask(10, &name.to_uppercase(), &format!("10.{}.{}.9", number % 4, number)));
+        assert_eq!(ask(0, name, &client), 60);
+        seen.insert(ttl);
+    }
+    // 10 % of 60 s, and every second of it.
+    assert!(seen.iter().copied().eq(54..=60), "{seen:?}");
+    let names = ["_sip._tcp.eu.carrier.example.com.", "_sip._tcp.us.carrier.example.com."];
+    let differs = |client: &str| ask(50, names[0], client) != ask(50, names[1], client);
+    assert!(["10.1.0.1", "10.2.0.1", "10.3.0.1"].iter().any(|client| differs(client)));
+}
+
+#[test]
+fn an_immediate_change_caps_ttls_until_its_second_although_another_one_comes_later() {
+    let [old, new] = two();
+    let row = |row| version(ZONE, ROWS[row], RECORDS[0], REGIONS);
+    let (timeline, _) = Timeline::new(old, 0).publish(new, ORDER, change);
+    // The first one is in force for some and not for this client, 10 s before
+    // it would change over.
+    let client = "10.1.9.1";
+    let over = 1060 + u64::from(Network::of(client.parse().unwrap()).offset(SPREAD));
+    assert!(over > 1061, "choose a client that changes over later");
+    let now = Order { now: 1060, published: 1062, immediate: true, ..ORDER };
+    let (timeline, _) = timeline.publish(row(2), now, change);
+    let (timeline, _) = timeline.publish(row(3), Order { immediate: false, ..now }, change);
+    let snapshot = snapshot(&timeline, &Settings::default());
+    let answer = question(QUESTIONS[0].0, "SRV").from(client).at(1_060_500).ask(&snapshot);
+    assert_eq!(answer.message.answers[0].ttl, 1);
 }

@@ -26,7 +26,7 @@ pub use self::change::change;
 
 use self::resolve::{Data, Owner, Records, Resolution};
 use crate::geo::{self, RegionSet};
-use crate::snapshot::{HandedOut, Moment, Settings, Snapshot, Timeline, Version, View};
+use crate::snapshot::{HandedOut, Moment, Network, Settings, Snapshot, Timeline, Version, View};
 use crate::wire::{
     EdnsQuery, EdnsReply, Ending, ErrorReply, Full, Parsed, Query, Question, Reason, Reply,
     ResponseWriter, RrsetHead, Rtype, parse,
@@ -183,7 +183,7 @@ fn respond<'s>(
     let question = &query.question;
     let mut edns = query.edns.map(|edns| reply_edns(&snapshot.settings, &edns));
     let mut resolution = Resolution::refused(Cause::NotServed);
-    let mut cap = None;
+    let mut ttls = Ttls::default();
     let mut expiries = None;
     if question.qclass != CLASS_IN {
         let identity = snapshot.settings.identity.as_deref();
@@ -196,17 +196,21 @@ fn respond<'s>(
         let view = timeline.view(address, now);
         resolution = resolve_in(view.version(), address, question);
         expiries = Some(&view.version().expiries);
-        cap = view.cap(now, |other| !resolution.agrees(&resolve_in(other, address, question)));
+        ttls = Ttls {
+            cap: view.cap(now, |other| !resolution.agrees(&resolve_in(other, address, question))),
+            percent: snapshot.settings.spread_ttl,
+            client: Some(address),
+        };
         let subnet = edns.as_mut().and_then(|edns| edns.client_subnet.as_mut());
         if let Some((_, scope)) = subnet.filter(|_| prefix.is_some()) {
             *scope = handover_scope(&view, address, question, &resolution);
         }
     }
-    let outcome = write(client, query, edns, &resolution, cap, out);
+    let outcome = write(client, query, edns, &resolution, &ttls, out);
     let is_whole = !outcome.truncated && matches!(outcome.verdict, Verdict::Send(_));
     let handed_out = expiries.filter(|_| is_whole).and_then(|expiries| {
-        let (slot, ttl) = resolution.srv()?;
-        Some(HandedOut { expiries, slot, ttl: capped(ttl, cap) })
+        let (slot, srv) = resolution.srv()?;
+        Some(HandedOut { expiries, slot, ttl: ttls.of(query, srv) })
     });
     Outcome { handed_out, ..outcome }
 }
@@ -288,7 +292,7 @@ fn write<'s>(
     query: &Query<'_>,
     edns: Option<EdnsReply<'_>>,
     resolution: &Resolution<'_>,
-    cap: Option<u32>,
+    ttls: &Ttls,
     out: &mut [u8],
 ) -> Outcome<'s> {
     let room = client.transport.room(query.edns.map(|edns| edns.payload));
@@ -297,7 +301,7 @@ fn write<'s>(
         return Outcome::short(Verdict::Drop, Cause::NoRoom);
     };
     let empty = writer.mark();
-    let truncated = write_records(&mut writer, query, &resolution.records, cap).is_err();
+    let truncated = write_records(&mut writer, query, &resolution.records, ttls).is_err();
     if truncated {
         // Part of an RRset is worse than none: what is cached must be whole
         // (RFC 2181 section 9), and over TCP it will be.
@@ -316,12 +320,12 @@ fn write_records(
     writer: &mut ResponseWriter<'_>,
     query: &Query<'_>,
     records: &[Records<'_>],
-    cap: Option<u32>,
+    ttls: &Ttls,
 ) -> Result<(), Full> {
     for group in records.chunk_by(|a, b| a.optional.is_some() && a.optional == b.optional) {
         let mark = writer.mark();
         for rrset in group {
-            match write_rrset(writer, query, rrset, cap) {
+            match write_rrset(writer, query, rrset, ttls) {
                 Err(Full) if rrset.optional.is_some() => {
                     writer.rollback(mark);
                     return Ok(());
@@ -337,15 +341,10 @@ fn write_rrset(
     writer: &mut ResponseWriter<'_>,
     query: &Query<'_>,
     rrset: &Records<'_>,
-    cap: Option<u32>,
+    ttls: &Ttls,
 ) -> Result<(), Full> {
-    let owner = match &rrset.owner {
-        Owner::Question => query.question.name_as_sent(),
-        Owner::Zone(name) => name,
-        Owner::Made(name) => name,
-    };
-    let class = query.question.qclass;
-    let ttl = capped(rrset.ttl, cap);
+    let (owner, class) = (owner(query, rrset), query.question.qclass);
+    let ttl = ttls.of(query, rrset);
     let head = RrsetHead { owner, rtype: rrset.rtype, class, ttl };
     match &rrset.data {
         Data::Zone(list) => writer.rrset(rrset.section, head, list.iter().map(|data| &data[..])),
@@ -353,9 +352,42 @@ fn write_rrset(
     }
 }
 
-fn capped(ttl: u32, cap: Option<u32>) -> u32 {
-    cap.map_or(ttl, |cap| ttl.min(cap))
+fn owner<'q>(query: &'q Query<'_>, rrset: &'q Records<'_>) -> &'q [u8] {
+    match &rrset.owner {
+        Owner::Question => query.question.name_as_sent(),
+        Owner::Zone(name) => name,
+        Owner::Made(name) => name,
+    }
 }
+
+//----------- Ttls -----------------------------------------------------------
+
+/// By what the TTLs of an answer are lowered.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ttls {
+    /// To what at most, in a handover.
+    cap: Option<u32>,
+
+    /// By how many percent at most, for ever, so that resolvers that started
+    /// together drift apart.
+    percent: u8,
+
+    /// Whose network decides by how much.
+    client: Option<IpAddr>,
+}
+
+impl Ttls {
+    /// Returns the TTL that an RRset goes out with.
+    fn of(&self, query: &Query<'_>, rrset: &Records<'_>) -> u32 {
+        let ttl = match self.client.filter(|_| self.percent > 0) {
+            Some(client) => Network::of(client).lower(rrset.ttl, self.percent, owner(query, rrset)),
+            None => rrset.ttl,
+        };
+        self.cap.map_or(ttl, |cap| ttl.min(cap))
+    }
+}
+
+//----------- Errors ---------------------------------------------------------
 
 /// Answers what is no query with an error.
 fn error(client: &Client, settings: &Settings, reply: &ErrorReply<'_>, out: &mut [u8]) -> Verdict {

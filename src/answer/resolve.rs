@@ -70,11 +70,11 @@ impl Resolution<'_> {
         self.same == RegionSet::ALL
     }
 
-    /// Returns the number and the TTL of the SRV records that answer; there
-    /// is at most one RRset of them.
-    pub(super) fn srv(&self) -> Option<(u32, u32)> {
+    /// Returns the SRV records that answer, with their number; there is at
+    /// most one RRset of them.
+    pub(super) fn srv(&self) -> Option<(u32, &Records<'_>)> {
         let mut answers = self.records.iter().filter(|rrset| rrset.section == Section::Answer);
-        answers.find_map(|rrset| Some((rrset.slot?, rrset.ttl)))
+        answers.find_map(|rrset| Some((rrset.slot?, rrset)))
     }
 
     /// Says whether a client is told the same; the serial of the SOA record

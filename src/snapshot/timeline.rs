@@ -388,14 +388,21 @@ impl<'t> View<'t> {
     /// Time counts up to the next full second, and the TTL is at least 1.
     pub fn cap(&self, now: Moment, differs: impl Fn(&'t Version) -> bool) -> Option<u32> {
         let mut changes_over = 0;
+        let mut first = None;
         for (at, entry) in self.entries.iter().enumerate() {
             changes_over = entry.changes_over(self.network, changes_over);
-            if at > self.in_force && differs(&entry.version) {
-                let left = changes_over.saturating_sub(now.next_second()).max(1);
-                return Some(u32::try_from(left).unwrap_or(u32::MAX));
+            if at <= self.in_force || !differs(&entry.version) {
+                continue;
+            }
+            let left = changes_over.saturating_sub(now.next_second()).max(1);
+            first = Some(first.map_or(left, |first: u64| first.min(left)));
+            // Only a version that takes effect at once comes before others
+            // that were published before it.
+            if !self.entries[at + 1..].iter().any(|later| later.immediate) {
+                break;
             }
         }
-        None
+        first.map(|left| u32::try_from(left).unwrap_or(u32::MAX))
     }
 }
 
@@ -444,6 +451,19 @@ impl Network {
             }
         }
         Network { hash: hasher.finish() }
+    }
+
+    /// Returns a TTL lowered by at most a share, in percent: by a fixed amount
+    /// for each network and name, at least to 1.
+    ///
+    /// `name` is in wire format; its letter case does not count.
+    pub fn lower(self, ttl: u32, percent: u8, name: &[u8]) -> u32 {
+        let mut hasher = SipHasher24::new_with_keys(0, self.hash);
+        hasher.write(&name.to_ascii_lowercase());
+        let most = u64::from(ttl) * u64::from(percent.min(100)) / 100;
+        let lowered = u64::from(ttl) - hasher.finish() % (most + 1);
+        // It is no more than `ttl`.
+        (lowered as u32).max(1)
     }
 
     /// Returns how much later than the first networks it changes over, in
