@@ -6,7 +6,6 @@ mod support;
 
 use std::fs;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use hickory_proto::op::Message;
 use server::{Resolver, Server, example_in, has_address, installed, project, trunkdns};
@@ -287,91 +286,6 @@ fn records_that_hickory_cannot_read_are_answered_all_the_same() {
             // Header: the answer count and the response code.
             assert_eq!((&reply[6..8], reply[3] & 0x0f), (&[0, 1][..], 0), "{name}: {reply:?}");
         }
-    }
-}
-
-//----------- Live edits -----------------------------------------------------
-
-/// A zone whose TTLs are short enough to wait for.
-fn short_lived_world() -> World {
-    let zone = "[soa]\nprimary = \"ns1\"\ncontact = \"h\"\n[ns]\nhosts = [\"ns1\"]\n\
-                [hosts]\nns1 = [\"192.0.2.53\"]\nsbc1 = [\"198.51.100.1\"]\n\
-                sbc2 = [\"198.51.100.2\"]\n[services.\"_sip._tcp\"]\nport = 5060\nttl = 3\n\
-                [services.\"_sip._tcp\".tiers]\nprimary = { priority = 10 }\n\
-                secondary = { priority = 20 }\n";
-    let world = World::with_zone(
-        "carrier.example.com",
-        &[("zone.toml", zone), ("priorities.toml", &priorities("sbc1", "sbc2"))],
-    );
-    world.listen_anywhere();
-    world
-}
-
-fn priorities(primary: &str, secondary: &str) -> String {
-    format!("[\"_sip._tcp\".default]\nprimary = [\"{primary}\"]\nsecondary = [\"{secondary}\"]\n")
-}
-
-const PRIORITIES: &str = "zones/carrier.example.com/priorities.toml";
-
-/// Asks for the SRV records; returns the first target and the TTL.
-fn first_target(server: &Server) -> (String, u32) {
-    let reply = server.udp(&question(&format!("{SRV}."), "SRV").octets());
-    let message = Message::from_vec(&reply).unwrap();
-    let first = &message.answers[0];
-    let target = first.data.to_string().rsplit(' ').next().unwrap().to_owned();
-    (target.split('.').next().unwrap().to_owned(), first.ttl)
-}
-
-#[test]
-fn an_edit_changes_over_once_and_after_every_copy_has_expired() {
-    let mut world = short_lived_world();
-    let server = Server::start(&world.path().join("trunkdns.toml"));
-    assert_eq!(first_target(&server), ("sbc1".to_owned(), 3));
-    world.file(PRIORITIES, priorities("sbc2", "sbc1"));
-    server.signal("HUP");
-    let start = Instant::now();
-    let mut latest_expiry = Duration::ZERO;
-    let mut ttls = Vec::new();
-    // The wait is 3 s, the spread 15 s by default.
-    let changed = loop {
-        let asked = start.elapsed();
-        assert!(asked < Duration::from_secs(30), "it never changes over");
-        let (target, ttl) = first_target(&server);
-        if target == "sbc2" {
-            assert_eq!(ttl, 3, "the TTL is the table's again");
-            break start.elapsed();
-        }
-        latest_expiry = latest_expiry.max(asked + Duration::from_secs(ttl.into()));
-        ttls.push(ttl);
-        std::thread::sleep(Duration::from_millis(50));
-    };
-    // In the very last second the TTL cannot be less than 1.
-    assert!(changed + Duration::from_secs(1) > latest_expiry, "{changed:?} {latest_expiry:?}");
-    assert!(ttls.contains(&1) && ttls.is_sorted_by(|a, b| a >= b), "{ttls:?}");
-    for _ in 0..20 {
-        assert_eq!(first_target(&server), ("sbc2".to_owned(), 3));
-    }
-}
-
-#[test]
-fn a_broken_edit_changes_nothing_and_a_mended_one_is_taken_in() {
-    let mut world = short_lived_world();
-    let config = world.path().join("trunkdns.toml");
-    let text = fs::read_to_string(&config).unwrap() + "[handover]\nmode = \"immediate\"\n";
-    world.file("trunkdns.toml", text);
-    let server = Server::start(&config);
-    for broken in ["primary = [", &priorities("sbc3", "sbc2"), ""] {
-        world.file(PRIORITIES, broken);
-        server.signal("HUP");
-        std::thread::sleep(Duration::from_millis(300));
-        assert_eq!(first_target(&server), ("sbc1".to_owned(), 3), "{broken}");
-    }
-    world.file(PRIORITIES, priorities("sbc2", "sbc1"));
-    server.signal("HUP");
-    let start = Instant::now();
-    while first_target(&server).0 == "sbc1" {
-        assert!(start.elapsed() < Duration::from_secs(10), "it is never taken in");
-        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

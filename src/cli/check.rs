@@ -29,7 +29,11 @@ pub(super) fn run(config: &Path, options: &Options) -> ExitCode {
             let errors = count(report.count(Severity::Error), "error");
             let warnings = count(report.count(Severity::Warning), "warning");
             let what = loaded.as_ref().map_or(errors, Loaded::summary);
-            format!("{findings}{}: {what}, {warnings}\n", config.display())
+            let instead = match loaded.is_none() && super::has_last_good(config) {
+                true => "a server that starts now serves the last good tables instead\n",
+                false => "",
+            };
+            format!("{findings}{}: {what}, {warnings}\n{instead}", config.display())
         }
     };
     print(&text, loaded.is_some())

@@ -39,7 +39,7 @@ use crate::geo::{DatabaseSummary, RegionMap};
 use crate::snapshot::Timeline;
 use crate::wire::Name;
 
-pub use self::store::{Error, Found, State};
+pub use self::store::{Error, Found, State, has_last_good};
 
 //----------- Kept -----------------------------------------------------------
 

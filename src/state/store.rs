@@ -156,6 +156,13 @@ impl State {
     }
 }
 
+/// Says whether a folder holds a state that a server would begin with; the
+/// objects are not read.
+pub fn has_last_good(folder: &Path) -> bool {
+    let text = fs::read_to_string(folder.join("manifest"));
+    text.is_ok_and(|text| parse_manifest(&text).is_ok())
+}
+
 fn lock(folder: &Path) -> Result<File, Error> {
     let failed = |source| Error::Folder { folder: folder.to_owned(), source };
     // Opened for reading if need be: a full or write-protected disk must not

@@ -73,6 +73,11 @@ impl World {
         self.files.insert(path, text);
     }
 
+    /// The text that was written to a file last.
+    pub fn text(&self, path: &str) -> String {
+        self.files[path].clone()
+    }
+
     /// Listens on a port of the loopback that is free.
     pub fn listen_anywhere(&self) {
         let path = self.folder.path().join("trunkdns.toml");

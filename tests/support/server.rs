@@ -39,7 +39,7 @@ pub fn has_address(address: &str) -> bool {
 
 /// Says why a test, or part of it, is not run; with `TRUNKDNS_TESTS=all`, as
 /// CI sets it, fails instead.
-fn skip(reason: &str) {
+pub fn skip(reason: &str) {
     let all = std::env::var_os("TRUNKDNS_TESTS").is_some_and(|value| value == "all");
     assert!(!all, "{reason}, and TRUNKDNS_TESTS=all allows no skipping");
     let thread = std::thread::current();
@@ -63,6 +63,7 @@ pub fn project() -> &'static Path {
 pub struct Server {
     child: Child,
     folder: Option<tempfile::TempDir>,
+    config: PathBuf,
     pub address: SocketAddr,
     pub ready: String,
 }
@@ -98,7 +99,7 @@ impl Server {
             .split_whitespace()
             .find_map(|word| word.trim_end_matches(',').parse::<SocketAddr>().ok())
             .unwrap_or_else(|| panic!("no address in the ready line: {ready:?}"));
-        Server { child, folder: None, address, ready }
+        Server { child, folder: None, config: config.to_owned(), address, ready }
     }
 
     /// The folder of the configuration.
@@ -113,6 +114,30 @@ impl Server {
             .status()
             .unwrap();
         assert!(status.success());
+    }
+
+    /// Gives a command such as `reload --now` to it; returns exit code and
+    /// output.
+    pub fn command(&self, arguments: &str) -> (Option<i32>, String) {
+        command(&self.config, arguments)
+    }
+
+    /// What `trunkdns status --json` says.
+    pub fn status(&self) -> serde_json::Value {
+        let (code, text) = self.command("status --json");
+        assert_eq!(code, Some(0), "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// The server's process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it at once, without any chance to tidy up.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for the server to end, and returns its exit code.
@@ -181,6 +206,16 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs a command on a configuration; returns exit code and output, what was
+/// printed as an error last.
+pub fn command(config: &Path, arguments: &str) -> (Option<i32>, String) {
+    let mut command = trunkdns();
+    command.arg("--config").arg(config).args(arguments.split_whitespace());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
 }
 
 /// Writes the shipped example to a folder with another `listen`; returns the
