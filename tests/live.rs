@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hickory_proto::op::Message;
-use server::{Server, command};
+use server::{Resolver, Server, command};
 use support::{REGIONS, World, question};
 
 const SRV: &str = "_sip._tcp.carrier.example.com.";
@@ -250,6 +250,88 @@ fn toml_time(seconds: u64) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
+/// What a resolver said, and what the server said to its network right
+/// afterwards: first target and TTL.
+struct Sighting {
+    through: (String, u32),
+    beside: (String, u32),
+}
+
+#[test]
+fn no_resolver_holds_an_answer_that_the_server_contradicts() {
+    if !server::installed("dig") || !server::installed("unbound") {
+        return;
+    }
+    let sources = ["127.0.21.1", "127.0.22.1", "127.0.23.1"];
+    if !sources.iter().all(|source| server::has_address(source)) {
+        return;
+    }
+    let mut world = world();
+    world.file(ZONE, zone(10));
+    configure(&mut world, "spread = \"8s\"");
+    let server = start(&world);
+    let resolvers: Vec<_> = sources
+        .iter()
+        .map(|source| Resolver::start(source, "carrier.example.com.", server.address))
+        .collect();
+    println!("second  resolver at {}", sources.join("         resolver at "));
+    println!("        {}", ["held           server says     "; 3].join(""));
+    let start = Instant::now();
+    let mut changed = [None; 3];
+    for second in 0..34u64 {
+        if second == 3 {
+            world.file(PRIORITIES, priorities("sbc2", "sbc1"));
+        }
+        std::thread::sleep(Duration::from_secs(second).saturating_sub(start.elapsed()));
+        let sightings: Vec<_> = sources
+            .iter()
+            .zip(&resolvers)
+            .map(|(source, resolver)| Sighting {
+                through: first(&resolver.dig(&format!("{SRV} SRV"))),
+                beside: first(&server.dig(&format!("-b {source} {SRV} SRV"))),
+            })
+            .collect();
+        let line: Vec<_> = sightings.iter().map(Sighting::to_string).collect();
+        println!("{second:6}  {}", line.join("  "));
+        for (sighting, changed) in sightings.iter().zip(&mut changed) {
+            // In the last second the TTL cannot be less than 1.
+            let is_last_second = sighting.through.1 <= 1;
+            assert!(
+                sighting.through.0 == sighting.beside.0 || is_last_second,
+                "{}",
+                line.join("  ")
+            );
+            if sighting.beside.0 == "sbc2" {
+                changed.get_or_insert(second);
+            }
+            assert_eq!(changed.is_some(), sighting.beside.0 == "sbc2", "it changed over twice");
+        }
+    }
+    println!("changed over in second {changed:?}");
+    assert!(changed.iter().all(|second| second.is_some_and(|second| (13..=24).contains(&second))));
+}
+
+/// The first target and the TTL in what dig prints.
+fn first(output: &str) -> (String, u32) {
+    let records: Vec<Vec<&str>> = output
+        .lines()
+        .filter(|line| line.starts_with(SRV))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    // A resolver may hand records on in another order.
+    let first =
+        records.iter().find(|record| record[4] == "10").unwrap_or_else(|| panic!("{output}"));
+    let target = first[7].split('.').next().unwrap().to_owned();
+    (target, first[1].parse().unwrap())
+}
+
+impl std::fmt::Display for Sighting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let show = |(target, ttl): &(String, u32)| format!("{target} {ttl:2} s");
+        write!(f, "{:14} {:14}", show(&self.through), show(&self.beside))
+    }
+}
+
 //----------- Faults ---------------------------------------------------------
 
 /// Something that goes wrong with the files, what mends it, and what the
@@ -438,6 +520,92 @@ fn a_link_that_is_turned_to_another_folder_is_taken_in() {
     std::os::unix::fs::symlink("v2", root.join("..new")).unwrap();
     fs::rename(root.join("..new"), root.join("..data")).unwrap();
     wait_for("the change", || first_target(&server).0 == "sbc2");
+}
+
+#[test]
+fn files_that_come_and_go_while_they_are_read_do_no_harm() {
+    let mut world = world();
+    let server = start(&world);
+    let stop = Arc::new(AtomicBool::new(false));
+    let toggler = {
+        let (stop, root) = (stop.clone(), world.path().to_owned());
+        std::thread::spawn(move || {
+            let paths = [PRIORITIES, ZONE, "regions.toml", "zones/carrier.example.com"];
+            let mut random = 1u32;
+            while !stop.load(Ordering::Relaxed) {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let path = root.join(paths[(random >> 30) as usize]);
+                fs::rename(&path, root.join("away")).unwrap();
+                std::thread::sleep(Duration::from_micros(u64::from(random >> 22)));
+                fs::rename(root.join("away"), &path).unwrap();
+                std::thread::sleep(Duration::from_micros(u64::from(random >> 21)));
+            }
+        })
+    };
+    let mut whole = 0;
+    for _ in 0..150 {
+        let (code, _) = server.command("reload");
+        whole += u32::from(code == Some(0));
+        assert_eq!(first_target(&server), ("sbc1".to_owned(), 3));
+    }
+    stop.store(true, Ordering::Relaxed);
+    toggler.join().unwrap();
+    assert!((1..150).contains(&whole), "{whole} of 150 reloads saw all files");
+    world.file(PRIORITIES, priorities("sbc2", "sbc1"));
+    wait_for("the edit", || first_target(&server).0 == "sbc2");
+    assert_eq!(server.status()["last"]["is-whole"], true);
+}
+
+//----------- Clocks ---------------------------------------------------------
+
+/// The library with which libfaketime steps a process's wall clock.
+fn faketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let library = |folder: PathBuf| folder.join("faketime/libfaketimeMT.so.1");
+    let found = folders.map(|entry| library(entry.path())).find(|path| path.exists());
+    if found.is_none() {
+        server::skip("faketime is not installed");
+    }
+    found
+}
+
+#[test]
+fn a_step_of_the_system_clock_neither_hastens_nor_undoes_a_handover() {
+    let Some(library) = faketime() else { return };
+    for step in ["-3600", "+3600"] {
+        let mut world = world();
+        world.file(ZONE, zone(5));
+        let clock = world.path().join("clock");
+        fs::write(&clock, "+0").unwrap();
+        let server = Server::start_with(&config(&world), Stdio::null(), |command| {
+            command
+                .env("LD_PRELOAD", &library)
+                .env("FAKETIME_TIMESTAMP_FILE", &clock)
+                .env("FAKETIME_NO_CACHE", "1")
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        });
+        world.file(PRIORITIES, priorities("sbc2", "sbc1"));
+        assert_eq!(server.command("reload").0, Some(0));
+        let start = Instant::now();
+        fs::write(&clock, step).unwrap();
+        // It waits as long as cached copies live, whatever the clock says.
+        while first_target(&server).0 == "sbc1" {
+            assert!(start.elapsed() < Duration::from_secs(12), "{step}: it never changes over");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(start.elapsed() > Duration::from_secs(4), "{step}: {:?}", start.elapsed());
+        let is_followed = || {
+            let status = server.status();
+            status["clock-steps"] == 1 && status["clock-deviation"].as_i64().unwrap().abs() < 1000
+        };
+        wait_for("the clock to be followed", || {
+            assert_eq!(first_target(&server).0, "sbc2", "{step}: it went back");
+            is_followed()
+        });
+        let real = i64::try_from(now()).unwrap();
+        let stepped = server.status()["now"].as_i64().unwrap() - real;
+        assert!((stepped - step.parse::<i64>().unwrap()).abs() < 5, "{step}: {stepped}");
+    }
 }
 
 //----------- Restarts -------------------------------------------------------

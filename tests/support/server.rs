@@ -85,14 +85,15 @@ impl Server {
 
     /// Serves a configuration, and sends its log somewhere.
     pub fn start_logging(config: &Path, log: Stdio) -> Self {
-        let mut child = trunkdns()
-            .arg("--config")
-            .arg(config)
-            .arg("serve")
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        Self::start_with(config, log, |_| ())
+    }
+
+    /// Serves a configuration in an environment of its own.
+    pub fn start_with(config: &Path, log: Stdio, prepare: impl FnOnce(&mut Command)) -> Self {
+        let mut command = trunkdns();
+        command.arg("--config").arg(config).arg("serve").stdout(Stdio::piped()).stderr(log);
+        prepare(&mut command);
+        let mut child = command.spawn().unwrap();
         let mut ready = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
         let address = ready
