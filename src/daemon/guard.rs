@@ -54,11 +54,11 @@ fn counts(zone: &Zone) -> BTreeMap<(&Name, Rtype), usize> {
 /// Says why a new zone is held back, if another zone has answered for its
 /// names: its answers would change without a handover.
 pub(super) fn takes_over(kept: &Kept, origin: &Name) -> Option<String> {
-    let above = kept.zones.values().filter(|zone| {
+    let mut above = kept.zones.values().filter(|zone| {
         let zone = &zone.timeline.newest().zone;
         zone.origin() != origin && origin.is_within(zone.origin()) && answers_below(zone, origin)
     });
-    above.last().map(|zone| {
+    above.next_back().map(|zone| {
         format!(
             "{} has records at or below its name, which cached copies would contradict; \
              `trunkdns reload --now` serves it at once",
