@@ -315,7 +315,7 @@ fn in_prefix(holder: IpAddr, length: u8, other: IpAddr) -> bool {
 }
 
 fn snapshot(timeline: &Timeline) -> Snapshot {
-    let settings = Settings { client_subnet: true, identity: None };
+    let settings = Settings { client_subnet: true, ..Settings::default() };
     Snapshot::new(1, settings, [Arc::new(timeline.clone())])
 }
 

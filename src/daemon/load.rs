@@ -4,13 +4,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::secret;
 use crate::compile;
 use crate::config::model::Config;
 use crate::config::{self, ZoneFolder};
 use crate::diag::{Code, Finding, Report, Severity, Sources, Span};
 use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
 use crate::snapshot::{Settings, Snapshot, Timeline, Version, Zone};
-use crate::wire::Name;
+use crate::transport::hickory::TCP_IDLE;
+use crate::wire::{CookieSecrets, Name};
 
 /// Reads and compiles everything that a configuration file names.
 ///
@@ -26,6 +28,8 @@ pub fn load(
     serial: impl Fn(&Name) -> u32,
 ) -> Option<Loaded> {
     let config = config::read_config(sources, path, report)?;
+    let secrets = config.server.cookie_secrets.as_ref();
+    let cookie_secrets = secrets.and_then(|path| config::read_cookie_secrets(path, report));
     let databases = Databases::load(&config.geoip.databases, sources, report);
     let regions = config::read_regions(sources, &config.geoip.regions, report)?;
     let map = region_map(databases, &regions, sources, report);
@@ -40,7 +44,7 @@ pub fn load(
         .filter_map(|folder| compile_zone(folder, &regions, &serial, report))
         .collect();
     let map = Arc::new(map.filter(|_| shared_is_sound)?);
-    Some(Loaded { path: path.to_owned(), config, regions, map, zones })
+    Some(Loaded { path: path.to_owned(), config, cookie_secrets, regions, map, zones })
 }
 
 //----------- Loaded ---------------------------------------------------------
@@ -53,6 +57,9 @@ pub struct Loaded {
 
     /// The configuration.
     pub config: Config,
+
+    /// The secrets of DNS cookies, where the operator gives them.
+    pub cookie_secrets: Option<CookieSecrets>,
 
     /// The region table.
     pub regions: RegionTable,
@@ -76,6 +83,9 @@ impl Loaded {
         Settings {
             client_subnet: self.config.geoip.client_subnet,
             identity: self.config.server.identity.clone(),
+            version: self.config.server.version.clone(),
+            tcp_keepalive: (TCP_IDLE.as_millis() / 100) as u16,
+            cookie_secrets: self.cookie_secrets.clone().unwrap_or_else(secret::of_this_process),
         }
     }
 

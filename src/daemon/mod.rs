@@ -5,6 +5,7 @@
 
 pub mod load;
 mod reload;
+mod secret;
 
 use std::fmt;
 use std::io;

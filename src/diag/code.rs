@@ -76,6 +76,9 @@ codes! {
     TooMany             Error   "too-many"              "A table has more entries than the server supports."
     NotSupported        Error   "not-supported"         "A key asks for something that this version cannot do yet."
 
+    // The configuration.
+    SecretReadable      Warning "secret-readable"       "A file with secrets can be read or written by everybody on the host."
+
     // Region table, clouds, databases.
     UnknownRegion       Error   "unknown-region"        "A region is not declared in the region table."
     RegionIsTier        Error   "region-is-tier"        "A region has the name of a tier, so that their names would collide."

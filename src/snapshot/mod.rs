@@ -23,6 +23,7 @@ use std::sync::Arc;
 use rustc_hash::FxBuildHasher;
 
 use crate::geo::RegionMap;
+use crate::wire::CookieSecrets;
 
 pub use self::expiry::{Expiries, HandedOut};
 pub use self::timeline::{Change, Entry, Moment, Network, Order, Publication, Timeline, View};
@@ -136,6 +137,16 @@ pub struct Settings {
 
     /// What NSID (RFC 5001) and `id.server` (RFC 4892) say.
     pub identity: Option<String>,
+
+    /// What `version.bind` says.
+    pub version: Option<String>,
+
+    /// How long a TCP connection may be idle, in units of 100 ms, as clients
+    /// are told that ask (RFC 7828); 0 tells nobody.
+    pub tcp_keepalive: u16,
+
+    /// What server cookies (RFC 7873) are made with.
+    pub cookie_secrets: CookieSecrets,
 }
 
 //----------- Names in wire format -------------------------------------------

@@ -150,6 +150,12 @@ impl Question {
         self
     }
 
+    /// Asks over TLS, QUIC or HTTPS.
+    pub fn encrypted(mut self) -> Self {
+        self.client.transport = Transport::Encrypted;
+        self
+    }
+
     /// Offers a payload size.
     pub fn edns(mut self, payload: u16) -> Self {
         self.edns_mut().set_max_payload(payload);
@@ -206,8 +212,8 @@ impl Question {
     pub fn ask(&self, snapshot: &Snapshot) -> Answer {
         let (octets, outcome) = self.ask_octets(snapshot);
         let message = Message::from_vec(&octets).unwrap();
-        let Outcome { verdict, cause, truncated, .. } = outcome;
-        let outcome = Outcome { verdict, cause, truncated, handed_out: None };
+        let Outcome { verdict, cause, truncated, has_cookie, .. } = outcome;
+        let outcome = Outcome { verdict, cause, truncated, has_cookie, handed_out: None };
         Answer { message, outcome, len: octets.len() }
     }
 }
@@ -233,6 +239,7 @@ impl Answer {
             5 => "REFUSED",
             6 => "YXDOMAIN",
             16 => "BADVERS",
+            23 => "BADCOOKIE",
             code => panic!("unexpected response code {code}"),
         }
     }
