@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
@@ -71,6 +72,12 @@ impl World {
         std::fs::create_dir_all(full.parent().unwrap()).unwrap();
         std::fs::write(full, &text).unwrap();
         self.files.insert(path, text);
+    }
+
+    /// Takes the permission to read a file from all but its owner.
+    pub fn private(&self, path: &str) {
+        let only_owner = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(self.folder.path().join(path), only_owner).unwrap();
     }
 
     /// Listens on a port of the loopback that is free.
