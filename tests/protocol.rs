@@ -420,7 +420,7 @@ fn a_valid_cookie_proves_the_address_so_that_errors_may_say_more() {
 //----------- EDNS (RFC 6891) ------------------------------------------------
 
 #[test]
-fn rfc_6891_6_1_1_options_that_nobody_knows_are_ignored() {
+fn rfc_6891_6_1_2_options_that_nobody_knows_are_ignored() {
     let snapshot = world().load();
     for code in [0, 1, 5, 13, 14, 65001, 65535] {
         let answer = asking(NAME, code, b"whatever").ask(&snapshot);
