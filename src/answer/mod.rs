@@ -3,7 +3,8 @@
 //! [`answer`] is a function of the snapshot, the client, the time and the
 //! message. It does no I/O, reads no clock and uses no randomness: the same
 //! client and question in the same second get the same octets, on every
-//! thread and over every transport, size limits aside.
+//! thread and over every transport, size limits and the options that belong to
+//! a transport (keepalive, padding) aside.
 //!
 //! The steps are those of RFC 1034 section 4.3.2, with wildcards as RFC 4592
 //! has them, DNAME (RFC 6672), negative answers (RFC 2308) and the client

@@ -30,7 +30,7 @@ pub struct CookieSecrets {
 
 impl CookieSecrets {
     /// The most secrets: one more than a rollover needs, and few enough that
-    /// a made-up cookie costs three hashes of 32 octets, 60 ns, and no more.
+    /// a made-up cookie costs three hashes, some 50 ns, and no more.
     pub const MAX: usize = 3;
 
     /// How far in the past a valid cookie was made, in seconds (RFC 9018
