@@ -185,7 +185,7 @@ impl<'v> Play<'v> {
         ];
         let clients = clients.iter().map(|client| client.parse().unwrap()).collect();
         let spread_ttl = if random.below(4) == 0 { 30 } else { 0 };
-        let settings = Settings { client_subnet: true, identity: None, spread_ttl };
+        let settings = Settings { client_subnet: true, spread_ttl, ..Settings::default() };
         let count = if random.below(4) == 0 { 3 } else { 1 };
         let node = || Node {
             snapshot: snapshot(&timeline, &settings),

@@ -1,6 +1,8 @@
 //! The real binary while its files are edited, broken, mended, and while it
 //! is killed.
 
+#![allow(clippy::print_stdout, reason = "some tests measure: `--nocapture` shows it")]
+
 #[path = "support/server.rs"]
 mod server;
 mod support;

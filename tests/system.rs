@@ -289,6 +289,117 @@ fn records_that_hickory_cannot_read_are_answered_all_the_same() {
     }
 }
 
+//----------- Options and operations -----------------------------------------
+
+/// Returns what dig prints behind a word at the beginning of a line.
+fn line<'o>(output: &'o str, word: &str) -> Option<&'o str> {
+    output.lines().find_map(|line| line.strip_prefix(word))
+}
+
+#[test]
+fn dig_gets_a_cookie_that_the_server_knows_again_at_that_address_also_after_a_reload() {
+    if !installed("dig") {
+        return;
+    }
+    let server = Server::example();
+    let cookie = |arguments: &str| {
+        let output = server.dig(&format!("{SRV} SRV {arguments}"));
+        let cookie = line(&output, "; COOKIE: ").unwrap_or_else(|| panic!("none: {output}"));
+        let cookie = cookie.strip_suffix(" (good)");
+        cookie.unwrap_or_else(|| panic!("not the cookie that dig sent: {output}")).to_owned()
+    };
+    let learned = cookie("+cookie=0123456789abcdef");
+    assert_eq!((learned.len(), &learned[..18]), (48, "0123456789abcdef01"));
+    let again = format!("+cookie={learned}");
+    assert_eq!(cookie(&again), learned);
+    assert_eq!(cookie(&format!("{again} +tcp")), learned);
+    if has_address("127.0.12.1") {
+        assert_ne!(cookie(&format!("{again} -b 127.0.12.1")), learned);
+    }
+    assert_eq!(server.command("reload").0, Some(0));
+    assert_eq!(cookie(&again), learned);
+    // Valid or not, an answer comes.
+    let forged = server.dig(&format!("{SRV} SRV +cookie={}", "0123456789abcdef".repeat(3)));
+    assert_eq!(data(&forged), row("us-east"), "{forged}");
+    let short = server.dig(&format!("{SRV} SRV +nocookie +ednsopt=10:0102"));
+    assert!(short.contains("status: FORMERR"), "{short}");
+}
+
+#[test]
+fn dig_asks_for_a_cookie_alone() {
+    if !installed("dig") {
+        return;
+    }
+    let server = Server::example();
+    let output = server.dig("+header-only +cookie");
+    assert!(output.contains("status: NOERROR") && output.contains("QUERY: 0,"), "{output}");
+    assert!(line(&output, "; COOKIE: ").is_some_and(|cookie| cookie.ends_with("(good)")));
+    // Left alone, dig would ask again with the cookie that it is given.
+    let forged = format!("+header-only +nobadcookie +cookie={}", "0123456789abcdef".repeat(3));
+    let output = server.dig(&forged);
+    assert!(output.contains("status: BADCOOKIE"), "{output}");
+    let output = server.dig("+header-only +nocookie");
+    assert!(output.contains("status: FORMERR"), "{output}");
+}
+
+#[test]
+fn dig_and_kdig_learn_the_idle_timeout_over_tcp_and_not_over_udp() {
+    if !installed("dig") || !installed("kdig") {
+        return;
+    }
+    let server = Server::example();
+    let output = server.dig(&format!("{SRV} SRV +keepalive +tcp"));
+    assert_eq!(line(&output, "; TCP KEEPALIVE: "), Some("10.0 secs"), "{output}");
+    let output = server.dig(&format!("{SRV} SRV +keepalive"));
+    assert_eq!(line(&output, "; TCP KEEPALIVE"), None, "{output}");
+    let output = server.kdig(&format!("{SRV} SRV +tcp +ednsopt=11"));
+    assert!(output.contains("status: NOERROR"), "{output}");
+    let output = server.kdig(&format!("{SRV} SRV +tcp +ednsopt=11:0064"));
+    assert!(output.contains("status: FORMERR"), "{output}");
+}
+
+#[test]
+fn other_operations_are_not_implemented_and_errors_say_what_they_mean() {
+    if !installed("dig") || !installed("kdig") {
+        return;
+    }
+    let server = Server::example();
+    for opcode in ["iquery", "status", "notify", "update", "6", "15"] {
+        let output = server.dig(&format!("carrier.example.com SOA +opcode={opcode} +tcp"));
+        assert!(output.contains("status: NOTIMP") && output.contains("QUERY: 1,"), "{output}");
+        assert_eq!(line(&output, "; EDE: "), Some("21 (Not Supported)"), "{output}");
+    }
+    // Over UDP an error is no longer than its query.
+    for (arguments, expected) in [
+        ("example.com A +tcp", Some("20 (Not Authoritative)")),
+        ("example.com A +nocookie +padding=128", Some("20 (Not Authoritative)")),
+        ("example.com A +nocookie", None),
+        ("version.bind TXT CH +tcp", Some("20 (Not Authoritative)")),
+    ] {
+        let output = server.dig(arguments);
+        assert!(output.contains("status: REFUSED"), "{output}");
+        assert_eq!(line(&output, "; EDE: "), expected, "{output}");
+    }
+    let output = server.kdig("example.com A +edns +tcp");
+    assert_eq!(line(&output, ";; EDE: "), Some("20 (Not Authoritative)"), "{output}");
+}
+
+#[test]
+fn options_that_nobody_knows_change_nothing() {
+    if !installed("dig") || !installed("kdig") {
+        return;
+    }
+    let server = Server::example();
+    for option in ["+ednsopt=100:abcd", "+ednsopt=65001:", "+padding=128", "+ednsflags=0x7fff"] {
+        let output = server.dig(&format!("{SRV} SRV {option}"));
+        assert!(output.contains("; EDNS: version: 0, flags:; udp: 1232"), "{output}");
+        assert!(!output.contains("PAD") && !output.contains("OPT="), "{output}");
+        assert_eq!(data(&output), row("us-east"), "{output}");
+    }
+    let output = server.kdig(&format!("{SRV} SRV +padding=128 +cookie"));
+    assert!(output.contains("status: NOERROR;") && output.contains("COOKIE"), "{output}");
+}
+
 //----------- Commands -------------------------------------------------------
 
 #[test]

@@ -3,7 +3,8 @@
 //! [`answer`] is a function of the snapshot, the client, the time and the
 //! message. It does no I/O, reads no clock and uses no randomness: the same
 //! client and question in the same second get the same octets, on every
-//! thread and over every transport, size limits aside.
+//! thread and over every transport, size limits and the options that belong to
+//! a transport (keepalive, padding) aside.
 //!
 //! The steps are those of RFC 1034 section 4.3.2, with wildcards as RFC 4592
 //! has them, DNAME (RFC 6672), negative answers (RFC 2308) and the client
@@ -17,6 +18,7 @@
 //! around the client in which only these occur is the scope of the answer.
 
 mod change;
+mod exchange;
 mod identity;
 mod resolve;
 
@@ -24,12 +26,13 @@ use std::net::IpAddr;
 
 pub use self::change::change;
 
+use self::exchange::{Exchange, has_idle_timeout};
 use self::resolve::{Data, Owner, Records, Resolution};
 use crate::geo::{self, RegionSet};
-use crate::snapshot::{HandedOut, Moment, Network, Settings, Snapshot, Timeline, Version, View};
+use crate::snapshot::{HandedOut, Moment, Network, Snapshot, Timeline, Version, View};
 use crate::wire::{
-    EdnsQuery, EdnsReply, Ending, ErrorReply, Full, Parsed, Query, Question, Reason, Reply,
-    ResponseWriter, RrsetHead, Rtype, parse,
+    CookieQuery, Ending, ErrorReply, ExtendedError, Full, Parsed, Presented, Query, Question,
+    Rcode, Reason, Reply, ResponseWriter, RrsetHead, Rtype, parse,
 };
 
 /// The class of everything but server identities (RFC 1035 section 3.2.4).
@@ -54,16 +57,25 @@ pub fn answer<'s>(
     message: &[u8],
     out: &mut [u8],
 ) -> Outcome<'s> {
-    match parse(message) {
-        Parsed::Query(query) => respond(snapshot, client, now, &query, out),
-        Parsed::Refused(refusal) => {
-            let verdict = match refusal.reply {
-                Reply::Drop => Verdict::Drop,
-                Reply::Error(reply) => error(client, &snapshot.settings, &reply, out),
-            };
-            Outcome::short(verdict, Cause::Malformed(refusal.reason))
-        }
+    let mut parsed = parse(message);
+    if client.transport == Transport::Tcp && has_idle_timeout(&parsed) {
+        parsed = parsed.refuse(Reason::TcpKeepalive);
     }
+    let settings = &snapshot.settings;
+    let exchange = Exchange::new(settings, client, now, parsed.edns(), message.len());
+    let outcome = match &parsed {
+        Parsed::Query(query) => respond(snapshot, client, now, query, exchange, out),
+        Parsed::CookieQuery(query) => give_cookie(query, &exchange, out),
+        Parsed::Refused(refusal) => {
+            let cause = Cause::Malformed(refusal.reason);
+            let verdict = match &refusal.reply {
+                Reply::Drop => Verdict::Drop,
+                Reply::Error(reply) => error(reply, cause, &exchange, out),
+            };
+            Outcome::short(verdict, cause)
+        }
+    };
+    Outcome { has_cookie: exchange.has_cookie(), ..outcome }
 }
 
 //----------- Client ---------------------------------------------------------
@@ -86,6 +98,9 @@ pub enum Transport {
 
     /// Over a stream.
     Tcp,
+
+    /// Over TLS, QUIC or HTTPS: lengths are all that others see of it.
+    Encrypted,
 }
 
 impl Transport {
@@ -97,7 +112,7 @@ impl Transport {
     pub fn room(self, payload: Option<u16>) -> usize {
         match self {
             Transport::Udp => payload.unwrap_or(512).clamp(512, UDP_PAYLOAD).into(),
-            Transport::Tcp => u16::MAX.into(),
+            Transport::Tcp | Transport::Encrypted => u16::MAX.into(),
         }
     }
 }
@@ -116,6 +131,10 @@ pub struct Outcome<'s> {
     /// Whether the response is cut short (TC).
     pub truncated: bool,
 
+    /// Whether the client presented a valid server cookie (RFC 7873): then it
+    /// receives at the address that it sends from.
+    pub has_cookie: bool,
+
     /// The SRV records that the response holds, to be noted when it is sent.
     pub handed_out: Option<HandedOut<'s>>,
 }
@@ -123,7 +142,7 @@ pub struct Outcome<'s> {
 impl Outcome<'_> {
     /// Returns what became of a message that is answered without records.
     fn short(verdict: Verdict, cause: Cause) -> Self {
-        Outcome { verdict, cause, truncated: false, handed_out: None }
+        Outcome { verdict, cause, truncated: false, has_cookie: false, handed_out: None }
     }
 }
 
@@ -145,6 +164,9 @@ pub enum Cause {
 
     /// It asks who the server is.
     Identity,
+
+    /// It asks for a cookie alone.
+    Cookie,
 
     /// The name exists without the type.
     NoData,
@@ -171,6 +193,19 @@ pub enum Cause {
     Malformed(Reason),
 }
 
+impl Cause {
+    /// Returns what an error says about itself (RFC 8914), where that helps
+    /// whoever looks for the reason.
+    fn extended_error(self) -> Option<ExtendedError> {
+        match self {
+            Cause::NotServed => Some(ExtendedError::NOT_AUTHORITATIVE),
+            Cause::Transfer => Some(ExtendedError::PROHIBITED),
+            Cause::Malformed(Reason::Opcode) => Some(ExtendedError::NOT_SUPPORTED),
+            _ => None,
+        }
+    }
+}
+
 //----------- Responding -----------------------------------------------------
 
 fn respond<'s>(
@@ -178,20 +213,20 @@ fn respond<'s>(
     client: &Client,
     now: Moment,
     query: &Query<'_>,
+    mut exchange: Exchange<'_>,
     out: &mut [u8],
 ) -> Outcome<'s> {
     let question = &query.question;
-    let mut edns = query.edns.map(|edns| reply_edns(&snapshot.settings, &edns));
     let mut resolution = Resolution::refused(Cause::NotServed);
     let mut ttls = Ttls::default();
     let mut expiries = None;
     if question.qclass != CLASS_IN {
-        let identity = snapshot.settings.identity.as_deref();
-        resolution = identity::resolve(question, identity).unwrap_or(resolution);
+        resolution = identity::resolve(question, &snapshot.settings).unwrap_or(resolution);
     } else if [Rtype::AXFR, Rtype::IXFR].contains(&question.qtype) {
+        // Nobody may have a whole zone (RFC 5936 section 2.2.1).
         resolution = Resolution::refused(Cause::Transfer);
     } else if let Some(timeline) = find_timeline(snapshot, question) {
-        let prefix = steering_prefix(&snapshot.settings, query);
+        let prefix = exchange.steering_prefix();
         let address = prefix.unwrap_or(client.address);
         let view = timeline.view(address, now);
         resolution = resolve_in(view.version(), address, question);
@@ -201,12 +236,11 @@ fn respond<'s>(
             percent: snapshot.settings.spread_ttl,
             client: Some(address),
         };
-        let subnet = edns.as_mut().and_then(|edns| edns.client_subnet.as_mut());
-        if let Some((_, scope)) = subnet.filter(|_| prefix.is_some()) {
-            *scope = handover_scope(&view, address, question, &resolution);
+        if prefix.is_some() {
+            exchange.set_scope(handover_scope(&view, address, question, &resolution));
         }
     }
-    let outcome = write(client, query, edns, &resolution, &ttls, out);
+    let outcome = write(query, &exchange, &resolution, &ttls, out);
     let is_whole = !outcome.truncated && matches!(outcome.verdict, Verdict::Send(_));
     let handed_out = expiries.filter(|_| is_whole).and_then(|expiries| {
         let (slot, srv) = resolution.srv()?;
@@ -233,15 +267,6 @@ fn resolve_in<'s>(
     question: &Question<'_>,
 ) -> Resolution<'s> {
     resolve::resolve(&version.zone, version.map.locate(address), question)
-}
-
-/// Returns the address to steer by where the query has one.
-///
-/// A prefix of length 0 opts out of it: the resolver's address steers, and
-/// the scope is 0 (RFC 7871 section 7.1.2).
-fn steering_prefix(settings: &Settings, query: &Query<'_>) -> Option<IpAddr> {
-    let subnet = query.edns?.client_subnet.filter(|_| settings.client_subnet)?;
-    subnet.prefix().map(|(address, _)| address)
 }
 
 /// Returns for which prefix around an address an answer is good, in bits.
@@ -277,27 +302,21 @@ fn scope(version: &Version, address: IpAddr, same: &RegionSet) -> u8 {
     if *same == RegionSet::ALL { 0 } else { version.map.scope(address, same).max(1) }
 }
 
-fn reply_edns<'a>(settings: &'a Settings, edns: &EdnsQuery<'a>) -> EdnsReply<'a> {
-    let mut reply = EdnsReply::new(edns, UDP_PAYLOAD);
-    reply.nsid = settings.identity.as_ref().filter(|_| edns.nsid).map(|id| id.as_bytes());
-    reply.client_subnet = reply.client_subnet.filter(|_| settings.client_subnet);
-    reply
-}
-
 //----------- Writing --------------------------------------------------------
 
 /// Writes as much of an answer as there is room for.
 fn write<'s>(
-    client: &Client,
     query: &Query<'_>,
-    edns: Option<EdnsReply<'_>>,
+    exchange: &Exchange<'_>,
     resolution: &Resolution<'_>,
     ttls: &Ttls,
     out: &mut [u8],
 ) -> Outcome<'s> {
-    let room = client.transport.room(query.edns.map(|edns| edns.payload));
-    let question = Some(query.question.wire);
-    let Ok(mut writer) = ResponseWriter::new(out, room, query.head, question, edns) else {
+    let Resolution { rcode, authoritative, cause, .. } = *resolution;
+    let question = query.question.wire;
+    let edns = exchange.ending(rcode, question.len(), cause.extended_error());
+    let writer = ResponseWriter::new(out, exchange.room, query.head, Some(question), edns);
+    let Ok(mut writer) = writer else {
         return Outcome::short(Verdict::Drop, Cause::NoRoom);
     };
     let empty = writer.mark();
@@ -307,7 +326,6 @@ fn write<'s>(
         // (RFC 2181 section 9), and over TCP it will be.
         writer.rollback(empty);
     }
-    let Resolution { rcode, authoritative, cause, .. } = *resolution;
     let len = writer.finish(Ending { rcode, authoritative, truncated });
     Outcome { truncated, ..Outcome::short(Verdict::Send(len), cause) }
 }
@@ -389,14 +407,34 @@ impl Ttls {
 
 //----------- Errors ---------------------------------------------------------
 
-/// Answers what is no query with an error.
-fn error(client: &Client, settings: &Settings, reply: &ErrorReply<'_>, out: &mut [u8]) -> Verdict {
-    let edns = reply.edns.map(|edns| reply_edns(settings, &edns));
-    let room = client.transport.room(reply.edns.map(|edns| edns.payload));
+/// Answers a query that asks for nothing but a cookie (RFC 7873 section 5.4).
+///
+/// Here, and nowhere else, a server cookie that is not valid is called so:
+/// there is nothing else to say.
+fn give_cookie<'s>(
+    query: &CookieQuery<'_>,
+    exchange: &Exchange<'_>,
+    out: &mut [u8],
+) -> Outcome<'s> {
+    let CookieQuery { head, edns } = *query;
+    let (rcode, cause) = match exchange.presented {
+        Some(Presented::ClientOnly | Presented::Valid) => (Rcode::NOERROR, Cause::Cookie),
+        Some(Presented::Invalid) => (Rcode::BADCOOKIE, Cause::Cookie),
+        // Without secrets there are no cookies, and a query has a question.
+        None => (Rcode::FORMERR, Cause::Malformed(Reason::QuestionCount)),
+    };
+    let reply = ErrorReply { rcode, head, question: None, edns: Some(edns) };
+    Outcome::short(error(&reply, cause, exchange, out), cause)
+}
+
+/// Answers with an error, or with a code alone.
+fn error(reply: &ErrorReply<'_>, cause: Cause, exchange: &Exchange<'_>, out: &mut [u8]) -> Verdict {
+    let ErrorReply { rcode, head, .. } = *reply;
     let question = reply.question.as_ref().map(|question| question.wire);
-    match ResponseWriter::new(out, room, reply.head, question, edns) {
+    let question_len = question.map_or(0, <[u8]>::len);
+    let edns = exchange.ending(rcode, question_len, cause.extended_error());
+    match ResponseWriter::new(out, exchange.room, head, question, edns) {
         Ok(writer) => {
-            let rcode = reply.rcode;
             Verdict::Send(writer.finish(Ending { rcode, authoritative: false, truncated: false }))
         }
         Err(Full) => Verdict::Drop,

@@ -11,7 +11,8 @@
 //! reads what is a text of some form.
 //!
 //! Master files stand beside: [`read_master`] reads them entry by entry, and
-//! `rdata` reads record data, there and in `[[geo]]`.
+//! `rdata` reads record data, there and in `[[geo]]`. [`read_cookie_secrets`]
+//! reads a file whose text is shown nowhere.
 
 mod directory;
 mod master;
@@ -19,6 +20,7 @@ mod priorities;
 mod rdata;
 mod reader;
 mod regions;
+mod secrets;
 mod server;
 mod services;
 mod steered;
@@ -32,5 +34,6 @@ pub mod model;
 pub use self::directory::{ZoneFolder, read_zones_directory};
 pub use self::master::read_master;
 pub use self::regions::read_regions;
+pub use self::secrets::read_cookie_secrets;
 pub use self::server::read_config;
 pub use self::zone::read_zone;

@@ -45,6 +45,12 @@ pub struct Server {
     /// What NSID and `id.server` say; nothing without it.
     pub identity: Option<String>,
 
+    /// What `version.bind` says; nothing without it.
+    pub version: Option<String>,
+
+    /// The file with the secrets of DNS cookies; without it they are random.
+    pub cookie_secrets: Option<Located<PathBuf>>,
+
     /// The folder that the server writes to.
     pub state: PathBuf,
 

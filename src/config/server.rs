@@ -49,6 +49,11 @@ fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server 
         listen,
         workers: fields.or("workers", 0, report, |item, report| item.integer(0..=1024, report)),
         identity: fields.optional("identity", report, Item::word),
+        version: fields.optional("version", report, Item::word),
+        cookie_secrets: fields.optional("cookie-secrets", report, |item, report| {
+            let span = item.span();
+            Some(Located::new(item.path(report)?, span))
+        }),
         state: fields.or("state", folder.join("state"), report, Item::path),
         keep: fields.or("keep", days(30), report, |item, report| item.duration(keep, report)),
         watch: fields.or("watch", true, report, Item::boolean),
@@ -128,7 +133,8 @@ mod tests {
         let listen: Vec<_> = config.server.listen.iter().map(|at| at.value.to_string()).collect();
         assert_eq!(listen, ["127.0.0.1:5300", "[::1]:5300"]);
         assert_eq!(config.server.keep, days(30));
-        assert_eq!(config.server.identity, None);
+        assert_eq!((config.server.identity, config.server.version), (None, None));
+        assert!(config.server.cookie_secrets.is_none());
         assert_eq!(config.geoip.regions, Path::new("/etc/trunkdns/geoip/regions.toml"));
         assert!(config.geoip.databases.is_empty() && config.geoip.client_subnet);
         assert_eq!(config.zones, Path::new("/etc/trunkdns/zones"));
@@ -147,6 +153,8 @@ mod tests {
             listen = ["192.0.2.53:53"]
             workers = 4
             identity = "ns1"
+            version = "1.2"
+            cookie-secrets = "cookies"
             state = "/var/lib/trunkdns"
             keep = "12h"
             production = true
@@ -170,6 +178,9 @@ mod tests {
         assert_eq!(config.server.listen[0].value.port(), 53);
         assert_eq!((config.server.workers, config.server.production), (4, true));
         assert_eq!(config.server.identity.as_deref(), Some("ns1"));
+        assert_eq!(config.server.version.as_deref(), Some("1.2"));
+        let secrets = config.server.cookie_secrets.map(|path| path.value);
+        assert_eq!(secrets.as_deref(), Some(Path::new("/etc/trunkdns/cookies")));
         assert_eq!(config.server.keep, Duration::from_secs(12 * 3600));
         assert_eq!(config.geoip.databases[0].value, Path::new("/etc/trunkdns/country.mmdb"));
         assert_eq!(config.geoip.databases[1].value, Path::new("/srv/feed.csv"));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::secret;
 use crate::compile;
 use crate::config::model::{Config, ZoneTables};
 use crate::config::{self, ZoneFolder};
@@ -15,6 +16,8 @@ use crate::diag::{Code, Finding, Report, Severity, Sources};
 use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
 use crate::snapshot::{Settings, Snapshot, Timeline, Version, Zone};
 use crate::state::{Kept, Shared, Tables};
+use crate::transport::hickory::TCP_IDLE;
+use crate::wire::CookieSecrets;
 
 /// Reads and compiles everything that a configuration file names.
 ///
@@ -30,6 +33,7 @@ pub fn load(
     report: &mut Report,
 ) -> Option<Loaded> {
     let config = config::read_config(sources, path, report)?;
+    let secrets = read_secrets(&config, sources, report);
     let config_text = tables_of(path, sources, 0);
     let first = sources.count();
     let regions = config::read_regions(sources, &config.geoip.regions, report);
@@ -54,7 +58,8 @@ pub fn load(
         .filter_map(|folder| compile_folder(folder, known, &regions, sources, report))
         .collect();
     let shared = shared.filter(|_| shared_is_sound)?;
-    Some(Loaded { config, regions, shared: Arc::new(shared), zones, folders: present })
+    let settings = settings(&config, secrets);
+    Some(Loaded { config, settings, regions, shared: Arc::new(shared), zones, folders: present })
 }
 
 //----------- Loaded ---------------------------------------------------------
@@ -64,6 +69,9 @@ pub fn load(
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
+
+    /// What answers say beside records.
+    pub settings: Settings,
 
     /// The region table.
     pub regions: RegionTable,
@@ -107,17 +115,31 @@ impl Loaded {
             let version = Version::new(loaded.zone, self.shared.map.clone());
             Arc::new(Timeline::new(Arc::new(version), 0))
         });
-        Snapshot::new(1, settings(&self.config), timelines)
+        Snapshot::new(1, self.settings, timelines)
     }
 }
 
 /// Returns what answers say beside records.
-pub fn settings(config: &Config) -> Settings {
+pub fn settings(config: &Config, secrets: Option<CookieSecrets>) -> Settings {
     Settings {
         client_subnet: config.geoip.client_subnet,
         identity: config.server.identity.clone(),
+        version: config.server.version.clone(),
+        tcp_keepalive: (TCP_IDLE.as_millis() / 100) as u16,
+        cookie_secrets: secrets.unwrap_or_else(secret::of_this_process),
         spread_ttl: config.handover.spread_ttl,
     }
+}
+
+/// Reads what server cookies are made with, if the configuration names it.
+pub fn read_secrets(
+    config: &Config,
+    sources: &mut Sources,
+    report: &mut Report,
+) -> Option<CookieSecrets> {
+    let path = config.server.cookie_secrets.as_ref()?;
+    sources.visit(&path.value);
+    config::read_cookie_secrets(path, report)
 }
 
 /// Returns a number with its noun.

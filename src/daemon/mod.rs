@@ -18,6 +18,7 @@ pub mod status;
 mod guard;
 mod plane;
 mod publisher;
+mod secret;
 mod watch;
 
 use std::fmt;

@@ -28,7 +28,7 @@ use crate::config;
 use crate::config::model::{Config, Handover, HandoverMode};
 use crate::diag::{Report, Sources};
 use crate::geo::RegionTable;
-use crate::snapshot::{Moment, Order, Snapshot, Version};
+use crate::snapshot::{Moment, Order, Settings, Snapshot, Version};
 use crate::state::{self, Found, Kept, KeptZone, Shared, State, Tables};
 use crate::wire::Name;
 
@@ -54,6 +54,9 @@ pub struct Publisher {
 
     /// The last good configuration.
     config: Config,
+
+    /// What it has answers say beside records.
+    settings: Settings,
 
     /// The last good region table; none if this release cannot read the one
     /// that was kept.
@@ -127,7 +130,9 @@ impl Publisher {
         let shared = loaded.shared.clone();
         let kept = Kept { generation: 0, time: 0, shared, zones: Default::default() };
         let health = StateHealth { damaged, ..StateHealth::default() };
-        let mut publisher = Self::new(path, state, kept, loaded.config.clone(), health);
+        let (config, settings) = (loaded.config.clone(), loaded.settings.clone());
+        let mut publisher = Self::new(path, state, kept, config, settings);
+        publisher.health = health;
         publisher.visited = sources.visited().clone();
         let mut outcome = publisher.outcome("the start", findings, true);
         let request = Request { now: true, force: true, ..Request::default() };
@@ -147,7 +152,10 @@ impl Publisher {
     ) -> Result<Publisher, Error> {
         let config = config.or_else(|| read_kept(&kept.shared.config, config::read_config));
         let config = config.ok_or(Error::NoConfig)?;
-        let mut publisher = Self::new(path, state, kept, config, StateHealth::default());
+        let (mut sources, mut report) = (Sources::default(), Report::default());
+        let secrets = load::read_secrets(&config, &mut sources, &mut report);
+        let settings = load::settings(&config, secrets);
+        let mut publisher = Self::new(path, state, kept, config, settings);
         publisher.regions = read_kept(&publisher.kept.shared.regions, config::read_regions);
         let now = publisher.clock.now().second();
         for zone in publisher.kept.zones.values() {
@@ -159,7 +167,7 @@ impl Publisher {
         Ok(publisher)
     }
 
-    fn new(path: &Path, state: State, kept: Kept, config: Config, health: StateHealth) -> Self {
+    fn new(path: &Path, state: State, kept: Kept, config: Config, settings: Settings) -> Self {
         let wall = clock::wall();
         let floor = Moment(kept.time * 1000);
         if wall < floor {
@@ -173,21 +181,22 @@ impl Publisher {
             kept: kept.clone(),
             last: Outcome::default(),
             last_error: None,
-            health: health.clone(),
+            health: StateHealth::default(),
             retired: Vec::new(),
         };
         Publisher {
             path: path.to_owned(),
             clock: Arc::new(Clock::new(wall.max(floor))),
-            served: Arc::new(ArcSwap::from_pointee(snapshot(&kept, &config))),
+            served: Arc::new(ArcSwap::from_pointee(snapshot(&kept, &settings))),
             board: Arc::new(ArcSwap::from_pointee(board)),
             state,
             kept,
             config,
+            settings,
             regions: None,
             visited: BTreeSet::new(),
             retired: Vec::new(),
-            health,
+            health: StateHealth::default(),
             last: Outcome::default(),
             last_error: None,
         }
@@ -312,7 +321,9 @@ impl Publisher {
             }
         }
         edits.extend(self.missing(&loaded, request, outcome));
-        if self.publish(&loaded.shared, &edits, &loaded.config, request.now, outcome) {
+        let settings = loaded.settings;
+        let handover = &loaded.config.handover;
+        if self.publish(&loaded.shared, &edits, (handover, settings), request.now, outcome) {
             self.note_restart(&loaded.config, outcome);
             self.config = loaded.config;
             self.regions = Some(loaded.regions);
@@ -455,8 +466,9 @@ impl Publisher {
             }
         }
         self.kept = Arc::new(kept);
-        let (shared, config) = (self.kept.shared.clone(), self.config.clone());
-        self.publish(&shared, &edits, &config, false, &mut outcome);
+        let (shared, handover) = (self.kept.shared.clone(), self.config.handover.clone());
+        let settings = self.settings.clone();
+        self.publish(&shared, &edits, (&handover, settings), false, &mut outcome);
         self.conclude(outcome)
     }
 
@@ -467,15 +479,15 @@ impl Publisher {
         &mut self,
         shared: &Arc<Shared>,
         edits: &[Edit],
-        config: &Config,
+        (handover, settings): (&Handover, Settings),
         now: bool,
         outcome: &mut Outcome,
     ) -> bool {
         let changes = Changes::default();
-        let has_new_settings = self.served.load().settings != load::settings(config);
+        let has_new_settings = self.settings != settings;
         let mut ahead = 1;
         loop {
-            let order = order(&config.handover, self.clock.now().second(), ahead, now);
+            let order = order(handover, self.clock.now().second(), ahead, now);
             let mut draft = Draft::new(&self.kept, shared, edits, order, &changes);
             let is_published = draft.is_published || has_new_settings;
             if is_published {
@@ -492,7 +504,8 @@ impl Publisher {
                 ahead = ahead * 2 + 1;
                 continue;
             }
-            self.swap(draft.kept, config);
+            self.settings = settings;
+            self.swap(draft.kept);
             outcome.lines = draft.lines;
             return true;
         }
@@ -515,10 +528,10 @@ impl Publisher {
     }
 
     /// Serves what is kept.
-    fn swap(&mut self, kept: Kept, config: &Config) {
+    fn swap(&mut self, kept: Kept) {
         let old = versions(&self.kept);
         self.kept = Arc::new(kept);
-        self.served.store(Arc::new(snapshot(&self.kept, config)));
+        self.served.store(Arc::new(snapshot(&self.kept, &self.settings)));
         let new: BTreeSet<_> = versions(&self.kept).iter().map(Arc::as_ptr).collect();
         self.retired.extend(old.into_iter().filter(|version| !new.contains(&Arc::as_ptr(version))));
     }
@@ -547,8 +560,7 @@ impl Publisher {
         if let Err(error) = self.state.save(&kept) {
             tracing::warn!("{error}");
         }
-        let config = self.config.clone();
-        self.swap(kept, &config);
+        self.swap(kept);
         self.post();
     }
 
@@ -578,9 +590,9 @@ impl Request {
 //----------- Parts ----------------------------------------------------------
 
 /// Returns what is served of what is kept.
-fn snapshot(kept: &Kept, config: &Config) -> Snapshot {
+fn snapshot(kept: &Kept, settings: &Settings) -> Snapshot {
     let timelines = kept.zones.values().map(|zone| zone.timeline.clone());
-    Snapshot::new(kept.generation, load::settings(config), timelines)
+    Snapshot::new(kept.generation, settings.clone(), timelines)
 }
 
 /// Returns every version that somebody may be answered from.

@@ -75,6 +75,9 @@ codes! {
 
     TooMany             Error   "too-many"              "A table has more entries than the server supports."
 
+    // The configuration.
+    SecretReadable      Warning "secret-readable"       "A file with secrets can be read or written by everybody on the host."
+
     // Region table, clouds, databases.
     UnknownRegion       Error   "unknown-region"        "A region is not declared in the region table."
     RegionIsTier        Error   "region-is-tier"        "A region has the name of a tier, so that their names would collide."

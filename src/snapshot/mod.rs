@@ -23,6 +23,7 @@ use std::sync::Arc;
 use rustc_hash::FxBuildHasher;
 
 use crate::geo::RegionMap;
+use crate::wire::CookieSecrets;
 
 pub use self::expiry::{Expiries, HandedOut};
 pub use self::timeline::{Change, Entry, Moment, Network, Order, Publication, Timeline, View};
@@ -154,6 +155,16 @@ pub struct Settings {
     /// By how many percent TTLs are lowered at most, by an amount of its own
     /// for each network and name.
     pub spread_ttl: u8,
+
+    /// What `version.bind` says.
+    pub version: Option<String>,
+
+    /// How long a TCP connection may be idle, in units of 100 ms, as clients
+    /// are told that ask (RFC 7828); 0 tells nobody.
+    pub tcp_keepalive: u16,
+
+    /// What server cookies (RFC 7873) are made with.
+    pub cookie_secrets: CookieSecrets,
 }
 
 //----------- Names in wire format -------------------------------------------

@@ -36,7 +36,7 @@ use crate::snapshot::{Moment, Snapshot};
 
 /// How long a connection may be idle (RFC 7766 section 6.2.3 asks for some
 /// seconds; resolvers open a new connection at little cost).
-const TCP_IDLE: Duration = Duration::from_secs(10);
+pub const TCP_IDLE: Duration = Duration::from_secs(10);
 
 /// Responses that may wait for a slow reader of one connection.
 const TCP_QUEUE: usize = 32;

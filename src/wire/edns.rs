@@ -1,4 +1,6 @@
-//! EDNS (RFC 6891) with client subnet (RFC 7871), in both directions.
+//! EDNS (RFC 6891) in both directions, with client subnet (RFC 7871), cookies
+//! (RFC 7873), TCP keepalive (RFC 7828), padding (RFC 7830), extended errors
+//! (RFC 8914) and the server's identity (RFC 5001).
 //!
 //! Unknown options are ignored, as RFC 6891 section 6.1.2 asks. Where an
 //! option comes twice the first counts: RFC 7873 section 5.2 says so for
@@ -7,6 +9,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::cookie::CookieReply;
 use super::reason::Reason;
 use super::rtype::Rtype;
 
@@ -15,6 +18,9 @@ mod code {
     pub(super) const NSID: u16 = 3;
     pub(super) const CLIENT_SUBNET: u16 = 8;
     pub(super) const COOKIE: u16 = 10;
+    pub(super) const TCP_KEEPALIVE: u16 = 11;
+    pub(super) const PADDING: u16 = 12;
+    pub(super) const EXTENDED_ERROR: u16 = 15;
 }
 
 /// The DNSSEC OK flag, in the lower half of the TTL field.
@@ -44,6 +50,14 @@ pub struct EdnsQuery<'a> {
 
     /// The cookie as it came: 8 octets, or 16 to 40 (RFC 7873 section 4).
     pub cookie: Option<&'a [u8]>,
+
+    /// The TCP keepalive option as it came, empty where it is well-formed
+    /// (RFC 7828 section 3.2.1). Over UDP it means nothing, whatever it holds.
+    pub tcp_keepalive: Option<&'a [u8]>,
+
+    /// Whether there is padding, so that the response has some too (RFC 7830
+    /// section 4).
+    pub padding: bool,
 }
 
 impl<'a> EdnsQuery<'a> {
@@ -62,6 +76,8 @@ impl<'a> EdnsQuery<'a> {
             nsid: false,
             client_subnet: None,
             cookie: None,
+            tcp_keepalive: None,
+            padding: false,
         }
     }
 
@@ -95,6 +111,9 @@ impl<'a> EdnsQuery<'a> {
                 8 | 16..=40 => self.cookie = Some(data),
                 _ => return Err(Reason::Cookie),
             },
+            code::TCP_KEEPALIVE if self.tcp_keepalive.is_none() => self.tcp_keepalive = Some(data),
+            // Whatever the octets are: responders ignore them (RFC 7830 section 3).
+            code::PADDING => self.padding = true,
             _ => {}
         }
         Ok(())
@@ -187,30 +206,75 @@ pub struct EdnsReply<'a> {
     /// The option of the query, echoed as it came, with the scope prefix
     /// length, in bits (RFC 7871 section 7.2.1).
     pub client_subnet: Option<(ClientSubnet<'a>, u8)>,
+
+    /// The cookie of the client with that of the server (RFC 7873 section 4).
+    pub cookie: Option<[u8; CookieReply::LEN]>,
+
+    /// How long a connection may be idle, in units of 100 ms (RFC 7828
+    /// section 3.1).
+    pub tcp_keepalive: Option<u16>,
+
+    /// What an error means (RFC 8914).
+    pub extended_error: Option<ExtendedError>,
+
+    /// Whether the response is padded to the next multiple of
+    /// [`PADDED_TO`](Self::PADDED_TO) octets.
+    pub padding: bool,
 }
 
 impl<'a> EdnsReply<'a> {
+    /// What padded responses are a multiple of, in octets: the block of RFC
+    /// 8467 section 4.1 for servers. An answer with three endpoints takes one.
+    pub const PADDED_TO: usize = 468;
+
     /// Begins the reply to a query: it has the query's DO flag, and its client
     /// subnet with scope 0, which says that the subnet did not matter.
     pub fn new(query: &EdnsQuery<'a>, payload: u16) -> Self {
         EdnsReply {
             payload,
             dnssec_ok: query.dnssec_ok,
-            nsid: None,
             client_subnet: query.client_subnet.map(|subnet| (subnet, 0)),
+            ..EdnsReply::default()
         }
     }
 
-    /// Returns the length of the record, in octets.
-    pub(super) fn wire_len(&self) -> usize {
-        let option = |data: &[u8]| OPTION_HEADER_LEN + data.len();
-        OPT_HEADER_LEN
-            + self.nsid.map_or(0, option)
-            + self.client_subnet.map_or(0, |(subnet, _)| option(subnet.wire))
+    /// Leaves out what a client can do without until the record has at most
+    /// `room` octets, or nothing more can go: first what an error means, then
+    /// the identity.
+    pub fn shrink(&mut self, room: usize) {
+        if self.wire_len() > room {
+            self.extended_error = None;
+        }
+        if self.wire_len() > room {
+            self.nsid = None;
+        }
     }
 
-    /// Writes the record into exactly [`wire_len`](Self::wire_len) octets,
-    /// with the upper eight bits of the response code.
+    /// Returns the length of the record, in octets, with the empty option
+    /// where it is to be padded.
+    pub(super) fn wire_len(&self) -> usize {
+        let option = |len: usize| OPTION_HEADER_LEN + len;
+        OPT_HEADER_LEN
+            + self.nsid.map_or(0, |nsid| option(nsid.len()))
+            + self.client_subnet.map_or(0, |(subnet, _)| option(subnet.wire.len()))
+            + self.cookie.map_or(0, |cookie| option(cookie.len()))
+            + self.tcp_keepalive.map_or(0, |_| option(2))
+            + self.extended_error.map_or(0, |_| option(2))
+            + if self.padding { option(0) } else { 0 }
+    }
+
+    /// Returns the length that a response has with this record behind `len`
+    /// octets, of which it may have `limit`. The two together fit.
+    pub(super) fn message_len(&self, len: usize, limit: usize) -> usize {
+        match len + self.wire_len() {
+            len if self.padding => len.next_multiple_of(Self::PADDED_TO).min(limit),
+            len => len,
+        }
+    }
+
+    /// Writes the record into exactly [`wire_len`](Self::wire_len) octets, or
+    /// more where it is to be padded, with the upper eight bits of the response
+    /// code.
     pub(super) fn write(&self, rcode_high: u8, out: &mut [u8]) {
         let rdata_len = (out.len() - OPT_HEADER_LEN) as u16;
         let flags = if self.dnssec_ok { DNSSEC_OK } else { 0 };
@@ -226,10 +290,45 @@ impl<'a> EdnsReply<'a> {
             (_, rest) = write_option(rest, code::NSID, nsid);
         }
         if let Some((subnet, scope)) = self.client_subnet {
-            let (data, _) = write_option(rest, code::CLIENT_SUBNET, subnet.wire);
+            let data;
+            (data, rest) = write_option(rest, code::CLIENT_SUBNET, subnet.wire);
             data[3] = scope;
         }
+        if let Some(cookie) = self.cookie {
+            (_, rest) = write_option(rest, code::COOKIE, &cookie);
+        }
+        if let Some(timeout) = self.tcp_keepalive {
+            (_, rest) = write_option(rest, code::TCP_KEEPALIVE, &timeout.to_be_bytes());
+        }
+        if let Some(ExtendedError(info)) = self.extended_error {
+            (_, rest) = write_option(rest, code::EXTENDED_ERROR, &info.to_be_bytes());
+        }
+        if self.padding {
+            let (header, octets) = rest.split_at_mut(OPTION_HEADER_LEN);
+            header[..2].copy_from_slice(&code::PADDING.to_be_bytes());
+            header[2..].copy_from_slice(&(octets.len() as u16).to_be_bytes());
+            // The buffer has been used before, and what was in it is nobody's.
+            octets.fill(0);
+        }
     }
+}
+
+//----------- ExtendedError --------------------------------------------------
+
+/// What an error means, by its number (RFC 8914 section 4). It goes out
+/// without a text: the names of the numbers are text enough.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ExtendedError(pub u16);
+
+impl ExtendedError {
+    /// The client may not do this (section 4.19).
+    pub const PROHIBITED: ExtendedError = ExtendedError(18);
+
+    /// The server is asked about a zone that it does not have (section 4.21).
+    pub const NOT_AUTHORITATIVE: ExtendedError = ExtendedError(20);
+
+    /// The server cannot do this at all (section 4.22).
+    pub const NOT_SUPPORTED: ExtendedError = ExtendedError(21);
 }
 
 /// Root owner, type, class, TTL and RDATA length.
@@ -369,5 +468,65 @@ mod tests {
             out,
             b"\0\0\x29\x04\xd0\x01\0\x80\0\0\x12\0\x03\0\x03ns1\0\x08\0\x07\0\x01\x17\x14\xc0\0\x02"
         );
+    }
+
+    #[test]
+    fn a_keepalive_is_kept_as_it_came_and_padding_is_seen() {
+        let edns = options(b"\0\x0b\0\0\0\x0c\0\x02xy").unwrap();
+        assert_eq!((edns.tcp_keepalive, edns.padding), (Some(&b""[..]), true));
+        let edns = options(b"\0\x0b\0\x02\0\x64").unwrap();
+        assert_eq!((edns.tcp_keepalive, edns.padding), (Some(&b"\0\x64"[..]), false));
+    }
+
+    #[test]
+    fn options_of_a_reply_stand_in_a_fixed_order_with_padding_last() {
+        let reply = EdnsReply {
+            cookie: Some([7; 24]),
+            tcp_keepalive: Some(100),
+            extended_error: Some(ExtendedError::NOT_SUPPORTED),
+            padding: true,
+            ..EdnsReply::default()
+        };
+        let options = [
+            b"\0\x0a\0\x18".as_slice(),
+            &[7; 24],
+            b"\0\x0b\0\x02\0\x64\0\x0f\0\x02\0\x15\0\x0c\0\x03\0\0\0",
+        ];
+        let mut out = vec![0xee; reply.wire_len() + 3];
+        reply.write(0, &mut out);
+        assert_eq!(out[OPT_HEADER_LEN..], options.concat());
+        assert_eq!(usize::from(out[10]), out.len() - OPT_HEADER_LEN);
+    }
+
+    #[test]
+    fn a_padded_message_is_a_multiple_of_its_block_or_as_long_as_may_be() {
+        let reply = EdnsReply { padding: true, ..EdnsReply::default() };
+        let cases = [(12, 468), (453, 468), (454, 936), (65_500, 65_520), (65_520, 65_535)];
+        for (len, padded) in cases {
+            assert_eq!(reply.message_len(len, 65_535), padded, "{len}");
+        }
+        assert_eq!(EdnsReply::default().message_len(100, 65_535), 111);
+    }
+
+    #[test]
+    fn what_an_error_means_goes_before_the_identity_and_nothing_else_does() {
+        let full = EdnsReply {
+            nsid: Some(b"ns1"),
+            cookie: Some([7; 24]),
+            extended_error: Some(ExtendedError::PROHIBITED),
+            ..EdnsReply::default()
+        };
+        let left = |room: usize| {
+            let mut reply = full;
+            reply.shrink(room);
+            assert!(reply.cookie.is_some());
+            (reply.nsid.is_some(), reply.extended_error.is_some())
+        };
+        let len = full.wire_len();
+        assert_eq!(left(len), (true, true));
+        assert_eq!(left(len - 1), (true, false));
+        assert_eq!(left(len - 6), (true, false));
+        assert_eq!(left(len - 7), (false, false));
+        assert_eq!(left(0), (false, false));
     }
 }

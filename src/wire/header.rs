@@ -86,6 +86,7 @@ impl Rcode {
     pub const YXDOMAIN: Rcode = Rcode(6);
     pub const NOTAUTH: Rcode = Rcode(9);
     pub const BADVERS: Rcode = Rcode(16);
+    pub const BADCOOKIE: Rcode = Rcode(23);
 }
 
 impl fmt::Display for Rcode {
@@ -100,6 +101,7 @@ impl fmt::Display for Rcode {
             Self::YXDOMAIN => f.write_str("YXDOMAIN"),
             Self::NOTAUTH => f.write_str("NOTAUTH"),
             Self::BADVERS => f.write_str("BADVERS"),
+            Self::BADCOOKIE => f.write_str("BADCOOKIE"),
             Rcode(code) => write!(f, "RCODE{code}"),
         }
     }

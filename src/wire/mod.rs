@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  octets ──parse──▶ Parsed::Query ─────────▶ (looked up) ──ResponseWriter──▶ octets
+//!                    Parsed::CookieQuery ───────────────────ResponseWriter──▶ octets
 //!                    Parsed::Refused
 //!                      ├─ Reply::Error ─────────────────────ResponseWriter──▶ octets
 //!                      └─ Reply::Drop
@@ -19,13 +20,13 @@
 //!
 //! # What is absent
 //!
-//! Records of a query are stepped over, not read: TSIG is only located. A
-//! cookie without a question (RFC 7873 section 5.4) is refused like any message
-//! without one. Operations other than QUERY are told apart by their number
-//! alone. What goes into a response, and what to leave out of a full one, is
-//! for the caller to say.
+//! Records of a query are stepped over, not read: TSIG is only located.
+//! Operations other than QUERY are told apart by their number alone. What goes
+//! into a response, and what to leave out of a full one, is for the caller to
+//! say.
 
 mod compress;
+mod cookie;
 mod edns;
 mod header;
 mod lower;
@@ -39,11 +40,12 @@ mod writer;
 #[cfg(test)]
 mod oracles;
 
-pub use self::edns::{ClientSubnet, EdnsQuery, EdnsReply};
+pub use self::cookie::{CookieReply, CookieSecrets, Presented};
+pub use self::edns::{ClientSubnet, EdnsQuery, EdnsReply, ExtendedError};
 pub use self::header::{Head, Rcode};
 pub use self::lower::LowerName;
 pub use self::name::{Name, NameError};
-pub use self::query::{ErrorReply, Parsed, Query, Question, Refusal, Reply, parse};
+pub use self::query::{CookieQuery, ErrorReply, Parsed, Query, Question, Refusal, Reply, parse};
 pub use self::reason::Reason;
 pub use self::rtype::Rtype;
 pub use self::writer::{Ending, Full, Mark, ResponseWriter, RrsetHead, Section};

@@ -354,6 +354,7 @@ fn replay(packet: &[u8]) {
         Parsed::Refused(Refusal { reply: Reply::Error(error), .. }) => {
             (error.rcode, error.head, error.question, error.edns)
         }
+        Parsed::CookieQuery(CookieQuery { head, edns }) => (Rcode::NOERROR, head, None, Some(edns)),
         Parsed::Refused(Refusal { reply: Reply::Drop, .. }) => return,
     };
     let mut buf = [0; 512];

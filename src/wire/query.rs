@@ -26,11 +26,16 @@ pub fn parse(message: &[u8]) -> Parsed<'_> {
     let outcome = walk.run();
     let head = header.head();
     let Walk { question, edns, tsig_at, .. } = walk;
-    match (outcome, question) {
-        (Ok(()), Some(question)) => Parsed::Query(Query { head, question, edns, tsig_at }),
-        // Unreachable: a walk that ends well has seen its one question.
-        (Ok(()), None) => Parsed::Refused(Refusal::new(Reason::QuestionCount, head, None, edns)),
-        (Err(reason), question) => Parsed::Refused(Refusal::new(reason, head, question, edns)),
+    match (outcome, question, edns) {
+        (Ok(()), Some(question), edns) => Parsed::Query(Query { head, question, edns, tsig_at }),
+        (Ok(()), None, Some(edns)) => Parsed::CookieQuery(CookieQuery { head, edns }),
+        // Unreachable: without its one question a walk ends well on a cookie only.
+        (Ok(()), None, None) => {
+            Parsed::Refused(Refusal::new(Reason::QuestionCount, head, None, None))
+        }
+        (Err(reason), question, edns) => {
+            Parsed::Refused(Refusal::new(reason, head, question, edns))
+        }
     }
 }
 
@@ -42,8 +47,38 @@ pub enum Parsed<'a> {
     /// A well-formed message of operation QUERY.
     Query(Query<'a>),
 
+    /// One without a question, which asks for a cookie alone.
+    CookieQuery(CookieQuery<'a>),
+
     /// Anything else.
     Refused(Refusal<'a>),
+}
+
+impl<'a> Parsed<'a> {
+    /// Returns the OPT record, where one was found.
+    pub fn edns(&self) -> Option<&EdnsQuery<'a>> {
+        match self {
+            Parsed::Query(query) => query.edns.as_ref(),
+            Parsed::CookieQuery(query) => Some(&query.edns),
+            Parsed::Refused(Refusal { reply: Reply::Error(error), .. }) => error.edns.as_ref(),
+            Parsed::Refused(Refusal { reply: Reply::Drop, .. }) => None,
+        }
+    }
+
+    /// Refuses a query that is well-formed in itself, but not over the
+    /// transport it came by.
+    pub fn refuse(self, reason: Reason) -> Self {
+        let refusal = match self {
+            Parsed::Query(Query { head, question, edns, .. }) => {
+                Refusal::new(reason, head, Some(question), edns)
+            }
+            Parsed::CookieQuery(CookieQuery { head, edns }) => {
+                Refusal::new(reason, head, None, Some(edns))
+            }
+            Parsed::Refused(refusal) => refusal,
+        };
+        Parsed::Refused(refusal)
+    }
 }
 
 //----------- Query ----------------------------------------------------------
@@ -63,6 +98,19 @@ pub struct Query<'a> {
     /// Where in the message the TSIG record begins, the last one (RFC 8945
     /// section 5.1). Nothing in it is checked.
     pub tsig_at: Option<usize>,
+}
+
+//----------- CookieQuery ----------------------------------------------------
+
+/// A query without a question, by which a client asks for a server cookie, or
+/// whether the one it has is valid (RFC 7873 section 5.4).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CookieQuery<'a> {
+    /// What the response's header takes over.
+    pub head: Head,
+
+    /// The OPT record, which has a cookie; its version is 0.
+    pub edns: EdnsQuery<'a>,
 }
 
 //----------- Question -------------------------------------------------------
@@ -201,10 +249,10 @@ impl<'a> Walk<'a> {
         if self.header.head().opcode != Head::QUERY {
             return Err(Reason::Opcode);
         }
-        well_formed.and_then(|()| self.check_counts())?;
+        well_formed?;
         match self.edns {
             Some(edns) if edns.version != 0 => Err(Reason::EdnsVersion),
-            _ => Ok(()),
+            _ => self.check_counts(),
         }
     }
 
@@ -271,7 +319,9 @@ impl<'a> Walk<'a> {
             Some(Question { qtype: Rtype::IXFR, .. }) if self.authority_is_soa => 1,
             _ => 0,
         };
-        if questions != 1 {
+        // The one use of a query without a question (RFC 7873 section 5.4).
+        let has_cookie = self.edns.is_some_and(|edns| edns.cookie.is_some());
+        if questions != 1 && !(questions == 0 && has_cookie) {
             return Err(Reason::QuestionCount);
         }
         if answer > 0 {
@@ -370,14 +420,14 @@ mod tests {
     fn query(message: &[u8]) -> Query<'_> {
         match parse(message) {
             Parsed::Query(query) => query,
-            Parsed::Refused(refusal) => panic!("refused: {refusal:?}"),
+            other => panic!("no query: {other:?}"),
         }
     }
 
     fn refusal(message: &[u8]) -> Refusal<'_> {
         match parse(message) {
-            Parsed::Query(query) => panic!("taken for a query: {query:?}"),
             Parsed::Refused(refusal) => refusal,
+            other => panic!("not refused: {other:?}"),
         }
     }
 
@@ -458,6 +508,24 @@ mod tests {
             assert_eq!((error.rcode, error.question), (Rcode::FORMERR, None));
             assert!(error.edns.is_some());
         }
+    }
+
+    #[test]
+    fn a_cookie_may_be_asked_for_without_a_question() {
+        let opt = |version: u8, option: &[u8]| {
+            let fixed = [b"\0\0\x29\x04\xd0\0".as_slice(), &[version], b"\0\0\0"].concat();
+            [fixed.as_slice(), &[option.len() as u8], option].concat()
+        };
+        let cookie = b"\0\x0a\0\x0812345678";
+        let asked = message(0x0100, [0, 0, 0, 1], &[&opt(0, cookie)]);
+        let Parsed::CookieQuery(query) = parse(&asked) else { panic!("{:?}", parse(&asked)) };
+        assert_eq!(query.head, Head { id: 0x1234, opcode: 0, rd: true });
+        assert_eq!(query.edns.cookie, Some(&b"12345678"[..]));
+        let with_record = message(0, [0, 1, 0, 1], &[b"\0", &SOA[2..], &opt(0, cookie)]);
+        error(&with_record, Reason::AnswerSection);
+        error(&message(0, [0, 0, 0, 1], &[&opt(0, &cookie[..4])]), Reason::OptOptions);
+        error(&message(0, [0, 0, 0, 1], &[&opt(1, cookie)]), Reason::EdnsVersion);
+        error(&message(0x2800, [0, 0, 0, 1], &[&opt(0, cookie)]), Reason::Opcode);
     }
 
     #[test]
@@ -582,6 +650,10 @@ mod tests {
                 assert!(!silent && query.head.opcode == 0);
                 assert!(message[12..].starts_with(query.question.wire));
                 assert!(query.edns.is_none_or(|edns| edns.version == 0));
+            }
+            Parsed::CookieQuery(query) => {
+                assert!(!silent && query.head.opcode == 0);
+                assert!(query.edns.version == 0 && query.edns.cookie.is_some());
             }
             Parsed::Refused(Refusal { reply: Reply::Drop, reason }) => {
                 assert!(silent);

@@ -34,9 +34,9 @@ macro_rules! reasons {
 reasons! {
     Short           None,                 "short"             "It is shorter than a header, so that there is no ID to answer to."
     Response        None,                 "response"          "It is a response (QR): an answer to it could start a loop of two servers."
-    Opcode          Some(Rcode::NOTIMP),  "opcode"            "Its operation is not QUERY, such as NOTIFY or UPDATE."
+    Opcode          Some(Rcode::NOTIMP),  "opcode"            "Its operation is not QUERY: there is nothing to notify (RFC 1996 section 3.12) or update (RFC 2136 section 2.2) here."
     EdnsVersion     Some(Rcode::BADVERS), "edns-version"      "Its EDNS version is above 0 (RFC 6891 section 6.1.3)."
-    QuestionCount   Some(Rcode::FORMERR), "question-count"    "It has not exactly one question (RFC 9619)."
+    QuestionCount   Some(Rcode::FORMERR), "question-count"    "It has not exactly one question (RFC 9619), and does not ask for a cookie alone (RFC 7873 section 5.4)."
     QuestionName    Some(Rcode::FORMERR), "question-name"     "The name asked for is too long, compressed, or has a reserved label type."
     AnswerSection   Some(Rcode::FORMERR), "answer-section"    "A query has records in its answer section."
     AuthoritySection Some(Rcode::FORMERR), "authority-section" "A query has records in its authority section that are not the SOA of an IXFR."
@@ -48,6 +48,7 @@ reasons! {
     OptOptions      Some(Rcode::FORMERR), "opt-options"       "An EDNS option runs past the end of its OPT record."
     ClientSubnet    Some(Rcode::FORMERR), "client-subnet"     "Its client subnet option is not as RFC 7871 section 6 asks."
     Cookie          Some(Rcode::FORMERR), "cookie"            "Its cookie is not of 8 or of 16 to 40 octets (RFC 7873 section 5.2.2)."
+    TcpKeepalive    Some(Rcode::FORMERR), "tcp-keepalive"     "Its TCP keepalive option has a timeout, which queries leave out (RFC 7828 section 3.2.1)."
     TsigPlace       Some(Rcode::FORMERR), "tsig-place"        "Its TSIG record is not the last record (RFC 8945 section 5.1)."
 }
 

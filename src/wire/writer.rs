@@ -47,8 +47,8 @@ impl<'a> ResponseWriter<'a> {
     /// Begins a response of at most `limit` octets.
     ///
     /// The question is echoed octet for octet; it is name, type and class.
-    /// A limit of 512 has room for any question and any OPT record whose
-    /// identity (NSID) is of at most 200 octets. Neither the length of the
+    /// A limit of 512 has room for header, any question and any OPT record
+    /// without an identity (NSID): 350 octets at most. Neither the length of the
     /// buffer nor that of a message, 65,535 octets, is exceeded, whatever the
     /// limit.
     pub fn new(
@@ -141,8 +141,8 @@ impl<'a> ResponseWriter<'a> {
             _ => ending.rcode,
         };
         if let Some(edns) = self.edns {
-            // `new` has set these octets aside.
-            let end = self.len + edns.wire_len();
+            // `new` has set these octets aside; padding takes what is left.
+            let end = edns.message_len(self.len, self.buf.len());
             edns.write((rcode.0 >> 4) as u8, &mut self.buf[self.len..end]);
             self.len = end;
             self.counts[Section::Additional as usize] += 1;

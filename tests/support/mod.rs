@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
@@ -76,6 +77,12 @@ impl World {
     /// The text that was written to a file last.
     pub fn text(&self, path: &str) -> String {
         self.files[path].clone()
+    }
+
+    /// Takes the permission to read a file from all but its owner.
+    pub fn private(&self, path: &str) {
+        let only_owner = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(self.folder.path().join(path), only_owner).unwrap();
     }
 
     /// Listens on a port of the loopback that is free.
@@ -155,6 +162,12 @@ impl Question {
         self
     }
 
+    /// Asks over TLS, QUIC or HTTPS.
+    pub fn encrypted(mut self) -> Self {
+        self.client.transport = Transport::Encrypted;
+        self
+    }
+
     /// Offers a payload size.
     pub fn edns(mut self, payload: u16) -> Self {
         self.edns_mut().set_max_payload(payload);
@@ -211,8 +224,8 @@ impl Question {
     pub fn ask(&self, snapshot: &Snapshot) -> Answer {
         let (octets, outcome) = self.ask_octets(snapshot);
         let message = Message::from_vec(&octets).unwrap();
-        let Outcome { verdict, cause, truncated, .. } = outcome;
-        let outcome = Outcome { verdict, cause, truncated, handed_out: None };
+        let Outcome { verdict, cause, truncated, has_cookie, .. } = outcome;
+        let outcome = Outcome { verdict, cause, truncated, has_cookie, handed_out: None };
         Answer { message, outcome, len: octets.len() }
     }
 }
@@ -238,6 +251,7 @@ impl Answer {
             5 => "REFUSED",
             6 => "YXDOMAIN",
             16 => "BADVERS",
+            23 => "BADCOOKIE",
             code => panic!("unexpected response code {code}"),
         }
     }

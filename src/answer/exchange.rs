@@ -1,0 +1,130 @@
+//! What query and response say to each other beside question and records.
+
+use std::net::IpAddr;
+
+use super::{Client, Transport, UDP_PAYLOAD};
+use crate::snapshot::{Moment, Settings};
+use crate::wire::{EdnsQuery, EdnsReply, ExtendedError, Parsed, Presented, Rcode};
+
+/// The length of a message's header, in octets.
+const HEADER_LEN: usize = 12;
+
+/// Says whether a message has a TCP keepalive option with a timeout, which is
+/// malformed in a query over TCP (RFC 7828 section 3.2.1).
+///
+/// Over UDP the option is ignored, whatever it holds (section 3.3.1).
+pub(super) fn has_idle_timeout(parsed: &Parsed<'_>) -> bool {
+    let option = parsed.edns().and_then(|edns| edns.tcp_keepalive);
+    option.is_some_and(|timeout| !timeout.is_empty())
+}
+
+//----------- Exchange -------------------------------------------------------
+
+/// What the options of a query come to, and how long its response may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exchange<'a> {
+    /// The OPT record of the response, where the query has one.
+    pub(super) edns: Option<EdnsReply<'a>>,
+
+    /// What the client knew of the server's cookie.
+    pub(super) presented: Option<Presented>,
+
+    /// The most octets that the response may have.
+    pub(super) room: usize,
+
+    /// The most octets that an error may have with what the client can do
+    /// without.
+    error_room: usize,
+}
+
+impl<'a> Exchange<'a> {
+    /// Begins the response to a message of some length in octets.
+    pub(super) fn new(
+        settings: &'a Settings,
+        client: &Client,
+        now: Moment,
+        query: Option<&EdnsQuery<'a>>,
+        message_len: usize,
+    ) -> Self {
+        let cookie = query.and_then(|edns| {
+            let now = now.second() as u32;
+            settings.cookie_secrets.check(edns.cookie?, client.address, now)
+        });
+        let edns = query.map(|edns| EdnsReply {
+            cookie: cookie.map(|cookie| cookie.wire),
+            ..reply_edns(settings, client.transport, edns)
+        });
+        let presented = cookie.map(|cookie| cookie.presented);
+        let room = client.transport.room(query.map(|edns| edns.payload));
+        // Whoever sends from an address that is not its own must not make us
+        // send more there than it sent.
+        let is_proven = presented == Some(Presented::Valid) || client.transport != Transport::Udp;
+        let error_room = if is_proven { room } else { room.min(message_len) };
+        Exchange { edns, presented, room, error_room }
+    }
+
+    /// Says whether the client presented a valid server cookie: it receives
+    /// what is sent to its address.
+    pub(super) fn has_cookie(&self) -> bool {
+        self.presented == Some(Presented::Valid)
+    }
+
+    /// Returns the address to steer by where the query has one.
+    ///
+    /// A prefix of length 0 opts out of it: the resolver's address steers, and
+    /// the scope is 0 (RFC 7871 section 7.1.2).
+    pub(super) fn steering_prefix(&self) -> Option<IpAddr> {
+        let (subnet, _) = self.edns?.client_subnet?;
+        subnet.prefix().map(|(address, _)| address)
+    }
+
+    /// Sets the scope prefix length of the client subnet option, in bits.
+    pub(super) fn set_scope(&mut self, scope: u8) {
+        let subnet = self.edns.as_mut().and_then(|edns| edns.client_subnet.as_mut());
+        if let Some((_, current)) = subnet {
+            *current = scope;
+        }
+    }
+
+    /// Returns the OPT record of a response with this code and, in octets, this
+    /// question.
+    ///
+    /// The identity is left out where it does not fit. In an error over UDP it
+    /// is, and so is what the error means, where the error would be longer than
+    /// the message it answers. A fresh server cookie, 16 octets, is not: whoever
+    /// has none must be able to get one (RFC 7873 section 5.2.3).
+    pub(super) fn ending(
+        &self,
+        rcode: Rcode,
+        question_len: usize,
+        extended_error: Option<ExtendedError>,
+    ) -> Option<EdnsReply<'a>> {
+        let room = match rcode {
+            Rcode::NXDOMAIN | Rcode::YXDOMAIN => self.room,
+            Rcode::NOERROR if question_len > 0 => self.room,
+            _ => self.error_room,
+        };
+        let mut edns = EdnsReply { extended_error, ..self.edns? };
+        edns.shrink(room.saturating_sub(HEADER_LEN + question_len));
+        Some(edns)
+    }
+}
+
+/// Begins the OPT record of a response with all but its cookie.
+fn reply_edns<'a>(
+    settings: &'a Settings,
+    transport: Transport,
+    query: &EdnsQuery<'a>,
+) -> EdnsReply<'a> {
+    let mut reply = EdnsReply::new(query, UDP_PAYLOAD);
+    reply.nsid = settings.identity.as_ref().filter(|_| query.nsid).map(|id| id.as_bytes());
+    reply.client_subnet = reply.client_subnet.filter(|_| settings.client_subnet);
+    // RFC 7828 section 3.3.2: never over UDP. Of the encrypted transports QUIC
+    // forbids it (RFC 9250 section 5.5.2), and HTTP has its own.
+    let is_asked = query.tcp_keepalive.is_some() && transport == Transport::Tcp;
+    reply.tcp_keepalive = Some(settings.tcp_keepalive).filter(|&idle| is_asked && idle > 0);
+    // RFC 7830 section 4: where it was asked for; and section 6: padding that
+    // everybody can see to be padding hides nothing.
+    reply.padding = query.padding && transport == Transport::Encrypted;
+    reply
+}
