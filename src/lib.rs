@@ -4,12 +4,12 @@
 //! the control plane:
 //!
 //! ```text
-//!  zones/ geoip/                          signals
+//!  zones/ geoip/               commands, signals, file watch
 //!        |                                   |
-//!     config  ->  compile (pure)  ->  Snapshot (ArcSwap)      control plane
-//!        \          geo /                    |
-//!         diag                               |
-//!                                            |
+//!     config  ->  compile (pure)  ->  state  ->  Snapshot (ArcSwap)      control plane
+//!        \          geo /           timelines       |
+//!         diag                                      |
+//!                                            .------'
 //!  transport:  octets  ->  answer(snapshot, client, octets) -> octets
 //!                            wire                             data plane
 //! ```
@@ -22,10 +22,11 @@
 //! - [`config`]: from files to a checked model.
 //! - [`compile`]: from the model to zones.
 //! - [`snapshot`]: the immutable value that answers queries.
+//! - [`state`]: what is published, kept on the disk.
 //! - [`answer`]: the answer core.
 //! - [`transport`]: sockets around the answer core.
-//! - [`daemon`]: loading, reloading, wiring, signals.
-//! - [`clock`]: the wall clock, for the two above.
+//! - [`daemon`]: loading, publishing, wiring, signals, commands.
+//! - [`clock`]: the server's clock, for the two above.
 //! - [`cli`]: one file a command.
 //!
 //! # What is deliberately absent

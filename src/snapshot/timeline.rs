@@ -39,6 +39,11 @@
 //! 1 because 0 breaks callers. Answers to ANY are outside of it too: they are
 //! samples (RFC 8482).
 //!
+//! A zone that comes or goes is outside of it as well, for there is nothing
+//! that its names could be handed over from or to. Where another zone has
+//! answered for them, a new zone is held back until the operator says so, and
+//! so is the removal of one (`daemon::guard`).
+//!
 //! # What is absent
 //!
 //! No clock, no timer and no state of clients: everything here is a function

@@ -295,11 +295,16 @@ struct Draft<'s> {
 
     /// The length of the next pack so far, in octets.
     len: u64,
+
+    /// What has been added, by the address of the value: all zones share a
+    /// map, which is to be written once.
+    added: HashMap<usize, ObjectId>,
 }
 
 impl<'s> Draft<'s> {
     fn new(state: &'s State) -> Self {
-        Draft { state, places: state.places.clone(), objects: Vec::new(), len: 0 }
+        let (places, added) = (state.places.clone(), HashMap::new());
+        Draft { state, places, objects: Vec::new(), len: 0, added }
     }
 
     fn manifest(&mut self, kept: &Kept) -> Manifest {
@@ -339,24 +344,30 @@ impl<'s> Draft<'s> {
 
     fn zone(&mut self, zone: &Arc<Zone>) -> ObjectId {
         let known = self.state.zones.find(zone);
-        known.unwrap_or_else(|| self.add(zone.to_octets()))
+        known.unwrap_or_else(|| self.add(zone, Zone::to_octets))
     }
 
     fn map(&mut self, map: &Arc<RegionMap>) -> ObjectId {
         let known = self.state.maps.find(map);
-        known.unwrap_or_else(|| self.add(map.to_octets()))
+        known.unwrap_or_else(|| self.add(map, RegionMap::to_octets))
     }
 
     fn tables(&mut self, tables: &Arc<Tables>) -> ObjectId {
         let known = self.state.tables.find(tables);
-        known.unwrap_or_else(|| self.add(tables.to_octets()))
+        known.unwrap_or_else(|| self.add(tables, Tables::to_octets))
     }
 
-    fn add(&mut self, octets: Vec<u8>) -> ObjectId {
+    fn add<T>(&mut self, value: &Arc<T>, to_octets: impl Fn(&T) -> Vec<u8>) -> ObjectId {
+        let address = Arc::as_ptr(value).addr();
+        if let Some(id) = self.added.get(&address) {
+            return *id;
+        }
+        let octets = to_octets(value);
         let id = ObjectId::of(&octets);
         if !self.places.contains_key(&id) {
             self.put(id, octets);
         }
+        self.added.insert(address, id);
         id
     }
 
