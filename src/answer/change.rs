@@ -39,8 +39,9 @@ pub fn change(old: &Version, new: &Version) -> Change {
 /// Returns every name that one of the zones has, and below each of them one
 /// that neither has: it shows wildcards, delegations and missing names.
 fn names(old: &Zone, new: &Zone) -> BTreeSet<Name> {
-    let own = old.nodes().iter().chain(new.nodes()).map(|node| node.owner.clone());
-    let mut names: BTreeSet<_> = own.collect();
+    let nodes = old.nodes().chain(new.nodes());
+    let mut names: BTreeSet<_> =
+        nodes.filter_map(|node| Name::from_wire(node.owner()).ok()).collect();
     let absent: Vec<_> = names.iter().filter_map(|name| absent_below(name, &names)).collect();
     names.extend(absent);
     names
@@ -52,9 +53,8 @@ fn absent_below(name: &Name, names: &BTreeSet<Name>) -> Option<Name> {
 
 /// Returns every type that one of the zones has, and one that neither has.
 fn types(old: &Zone, new: &Zone) -> BTreeSet<Rtype> {
-    let nodes = old.nodes().iter().chain(new.nodes());
-    let mut types: BTreeSet<_> =
-        nodes.flat_map(|node| node.rrsets.iter().map(|rrset| rrset.rtype)).collect();
+    let rrsets = old.rrsets().chain(new.rrsets());
+    let mut types: BTreeSet<_> = rrsets.map(|rrset| rrset.rtype()).collect();
     // DS is asked of another side of a cut than all others.
     types.insert(Rtype::DS);
     types.extend((1..).map(Rtype).find(|rtype| rtype.is_data() && !types.contains(rtype)));

@@ -365,7 +365,7 @@ fn write_rrset(
     let ttl = ttls.of(query, rrset);
     let head = RrsetHead { owner, rtype: rrset.rtype, class, ttl };
     match &rrset.data {
-        Data::Zone(list) => writer.rrset(rrset.section, head, list.iter().map(|data| &data[..])),
+        Data::Zone(variant) => writer.rrset(rrset.section, head, variant.rdatas()),
         Data::Made(data) => writer.rrset(rrset.section, head, [&data[..]]),
     }
 }

@@ -6,7 +6,7 @@
 use super::Cause;
 use crate::geo::{RegionId, RegionSet};
 use crate::snapshot::{Found, Host, Node, Rrset, Status, Variant, Zone};
-use crate::wire::{LowerName, Name, Question, Rcode, Rtype, Section};
+use crate::wire::{LowerName, Name, Question, Rcode, Rtype, Section, is_within};
 
 /// The most aliases that are followed for a client.
 ///
@@ -122,7 +122,7 @@ pub(super) struct Records<'s> {
     /// are left out together.
     pub(super) optional: Option<&'s [u8]>,
 
-    /// Of SRV records, their number in the zone; see [`Rrset::slot`].
+    /// Of SRV records, their number in the zone; see [`Rrset::srv_slot`].
     pub(super) slot: Option<u32>,
 }
 
@@ -136,8 +136,8 @@ impl Records<'_> {
             && self.owner == other.owner
             && self.optional == other.optional
             && match (&self.data, &other.data) {
-                (Data::Zone([own]), Data::Zone([others])) if self.rtype == Rtype::SOA => {
-                    without_serial(own) == without_serial(others)
+                (Data::Zone(own), Data::Zone(others)) if self.rtype == Rtype::SOA => {
+                    own.first().map(without_serial) == others.first().map(without_serial)
                 }
                 (own, others) => own == others,
             }
@@ -165,10 +165,10 @@ pub(super) enum Owner<'s> {
 }
 
 /// The data of records of an answer.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Data<'s> {
     /// Those of the zone.
-    Zone(&'s [Box<[u8]>]),
+    Zone(Variant<'s>),
 
     /// One that follows from the question.
     Made(Box<[u8]>),
@@ -209,7 +209,7 @@ impl<'s> Resolver<'s> {
         is_first: bool,
     ) -> Step {
         match self.zone.find(name.as_wire()) {
-            Found::Exact(node) if node.status == Status::Cut && question.qtype != Rtype::DS => {
+            Found::Exact(node) if node.status() == Status::Cut && question.qtype != Rtype::DS => {
                 self.refer(node, is_first)
             }
             Found::Exact(node) | Found::Wildcard(node) => self.at_node(node, owner, question.qtype),
@@ -224,14 +224,14 @@ impl<'s> Resolver<'s> {
 
     /// Answers from the records of a name, or of the wildcard that stands in
     /// for it.
-    fn at_node(&mut self, node: &'s Node, owner: Owner<'s>, qtype: Rtype) -> Step {
+    fn at_node(&mut self, node: Node<'s>, owner: Owner<'s>, qtype: Rtype) -> Step {
         let rrset = match qtype {
             // One RRset will do (RFC 8482 section 4.1). Which one depends on
             // what the client's region has.
             Rtype::ANY => {
                 self.resolution.same = self.resolution.same.intersect(&node.same(self.region));
-                let has_records = |rrset: &&Rrset| !rrset.variant(self.region).rdatas.is_empty();
-                node.rrsets.iter().find(has_records)
+                let has_records = |rrset: &Rrset<'_>| rrset.variant(self.region).first().is_some();
+                node.rrsets().find(has_records)
             }
             _ => node.rrset(qtype).or_else(|| node.rrset(Rtype::CNAME)),
         };
@@ -239,18 +239,18 @@ impl<'s> Resolver<'s> {
             return self.no_data(node);
         };
         let variant = self.see(rrset);
-        let [first, ..] = &variant.rdatas[..] else {
+        let Some(first) = variant.first() else {
             return self.no_data(node);
         };
         self.add(Section::Answer, owner, rrset, variant);
-        if rrset.rtype == Rtype::CNAME && qtype != Rtype::CNAME && qtype != Rtype::ANY {
-            return Step::Follow(first.clone());
+        if rrset.rtype() == Rtype::CNAME && qtype != Rtype::CNAME && qtype != Rtype::ANY {
+            return Step::Follow(first.into());
         }
-        self.hosts(rrset.rtype, variant);
+        self.hosts(rrset.rtype(), variant);
         Step::Done
     }
 
-    fn no_data(&mut self, node: &Node) -> Step {
+    fn no_data(&mut self, node: Node<'_>) -> Step {
         // A type that is missing for one region may exist for another.
         self.resolution.same = self.resolution.same.intersect(&node.same(self.region));
         self.negative(Cause::NoData)
@@ -264,10 +264,10 @@ impl<'s> Resolver<'s> {
         if let Some(soa) = apex.rrset(Rtype::SOA) {
             self.resolution.records.push(Records {
                 section: Section::Authority,
-                owner: Owner::Zone(apex.owner.as_wire()),
+                owner: Owner::Zone(apex.owner()),
                 rtype: Rtype::SOA,
                 ttl: self.zone.negative_ttl(),
-                data: Data::Zone(&soa.variants[0].rdatas),
+                data: Data::Zone(soa.first_variant()),
                 optional: None,
                 slot: None,
             });
@@ -278,7 +278,7 @@ impl<'s> Resolver<'s> {
     /// Refers to the servers of a delegated name (RFC 1034 section 4.3.2,
     /// step 3b). Without a name server's glue the client could not go on, so
     /// glue below the cut is not optional (RFC 9471 section 3).
-    fn refer(&mut self, cut: &'s Node, is_first: bool) -> Step {
+    fn refer(&mut self, cut: Node<'s>, is_first: bool) -> Step {
         if is_first {
             self.resolution.authoritative = false;
             self.resolution.cause = Cause::Referral;
@@ -287,25 +287,25 @@ impl<'s> Resolver<'s> {
             return Step::Done;
         };
         let variant = self.see(servers);
-        self.add(Section::Authority, Owner::Zone(cut.owner.as_wire()), servers, variant);
+        self.add(Section::Authority, Owner::Zone(cut.owner()), servers, variant);
         let (needed, helpful): (Vec<_>, Vec<_>) =
-            variant.hosts.iter().partition(|host| host.name.is_within(&cut.owner));
+            variant.hosts().partition(|host| is_within(host.name, cut.owner()));
         for host in needed {
             self.addresses(host, None);
         }
         for host in helpful {
-            self.addresses(host, Some(host.name.as_wire()));
+            self.addresses(host, Some(host.name));
         }
         Step::Done
     }
 
     /// Replaces the end of a name as a DNAME says (RFC 6672 section 3.2).
-    fn redirect(&mut self, node: &'s Node, owner: Owner<'s>, question: &Question<'_>) -> Step {
+    fn redirect(&mut self, node: Node<'s>, owner: Owner<'s>, question: &Question<'_>) -> Step {
         let Some(dname) = node.rrset(Rtype::DNAME) else {
             return Step::Done;
         };
         let variant = self.see(dname);
-        let above = node.owner.as_wire();
+        let above = node.owner();
         // A chain may come below the same DNAME again; an RRset stands once.
         let is_known =
             |rrset: &Records<'_>| rrset.rtype == Rtype::DNAME && rrset.owner == Owner::Zone(above);
@@ -317,7 +317,8 @@ impl<'s> Resolver<'s> {
             Owner::Zone(name) => name,
             Owner::Made(name) => name,
         };
-        let target = [&name[..name.len() - above.len()], &variant.rdatas[0]].concat();
+        let target =
+            [&name[..name.len() - above.len()], variant.first().unwrap_or_default()].concat();
         if target.len() > Name::MAX_LEN {
             self.resolution.rcode = Rcode::YXDOMAIN;
             self.resolution.cause = Cause::TooLong;
@@ -327,7 +328,7 @@ impl<'s> Resolver<'s> {
             section: Section::Answer,
             owner,
             rtype: Rtype::CNAME,
-            ttl: dname.ttl,
+            ttl: dname.ttl(),
             data: Data::Made(target.clone().into()),
             optional: None,
             slot: None,
@@ -340,21 +341,21 @@ impl<'s> Resolver<'s> {
 
     /// Adds the addresses of the hosts that records name, in the order of the
     /// records, which for SRV is that of failover.
-    fn hosts(&mut self, rtype: Rtype, variant: &'s Variant) {
-        for host in &variant.hosts {
+    fn hosts(&mut self, rtype: Rtype, variant: Variant<'s>) {
+        for host in variant.hosts() {
             // Addresses below a delegation are not this zone's to give.
-            let status = self.zone.node(host.node).status;
+            let status = host.node.status();
             if status == Status::Authoritative || rtype == Rtype::NS {
-                self.addresses(host, Some(host.name.as_wire()));
+                self.addresses(host, Some(host.name));
             }
         }
     }
 
-    fn addresses(&mut self, host: &'s Host, optional: Option<&'s [u8]>) {
-        let node = self.zone.node(host.node);
-        for rrset in [Rtype::A, Rtype::AAAA].into_iter().filter_map(|rtype| node.rrset(rtype)) {
+    fn addresses(&mut self, host: Host<'s>, optional: Option<&'s [u8]>) {
+        for rtype in [Rtype::A, Rtype::AAAA] {
+            let Some(rrset) = host.node.rrset(rtype) else { continue };
             let variant = self.see(rrset);
-            self.add(Section::Additional, Owner::Zone(host.name.as_wire()), rrset, variant);
+            self.add(Section::Additional, Owner::Zone(host.name), rrset, variant);
             if let Some(added) = self.resolution.records.last_mut() {
                 added.optional = optional;
             }
@@ -363,19 +364,19 @@ impl<'s> Resolver<'s> {
 
     /// Returns what the client's region sees of an RRset, and notes who else
     /// sees the same.
-    fn see(&mut self, rrset: &'s Rrset) -> &'s Variant {
+    fn see(&mut self, rrset: Rrset<'s>) -> Variant<'s> {
         let variant = rrset.variant(self.region);
-        self.resolution.same = self.resolution.same.intersect(&variant.regions);
+        self.resolution.same = self.resolution.same.intersect(variant.regions());
         variant
     }
 
-    fn add(&mut self, section: Section, owner: Owner<'s>, rrset: &'s Rrset, variant: &'s Variant) {
+    fn add(&mut self, section: Section, owner: Owner<'s>, rrset: Rrset<'s>, variant: Variant<'s>) {
         self.resolution.records.push(Records {
             section,
             owner,
-            rtype: rrset.rtype,
-            ttl: rrset.ttl,
-            data: Data::Zone(&variant.rdatas),
+            rtype: rrset.rtype(),
+            ttl: rrset.ttl(),
+            data: Data::Zone(variant),
             optional: None,
             slot: rrset.srv_slot(self.region),
         });

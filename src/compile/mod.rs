@@ -40,9 +40,5 @@ pub fn compile(
     let sound = !found.has_errors();
     report.extend(found);
     let has_own_serial = tables.soa.as_ref().is_none_or(|soa| soa.serial.is_some());
-    let build = || {
-        let zone = tree::build(names);
-        if has_own_serial { zone.with_own_serial() } else { zone }
-    };
-    sound.then(build)
+    sound.then(|| tree::build(names, has_own_serial))
 }

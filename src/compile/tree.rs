@@ -5,27 +5,29 @@ use std::collections::BTreeMap;
 use super::check::Names;
 use super::draft::{self, Draft};
 use crate::geo::RegionId;
-use crate::snapshot::{Host, Node, NodeId, Rrset, Status, Variant, Zone};
+use crate::snapshot::{NewHost, NewNode, NewRrset, NewVariant, NodeId, Status, Zone};
 use crate::wire::{Name, Rtype};
 
 /// Builds a zone of checked names, the origin among them.
-pub(super) fn build(mut names: Names) -> Zone {
+///
+/// `has_own_serial` is whether the tables fix the SOA record's serial.
+pub(super) fn build(mut names: Names, has_own_serial: bool) -> Zone {
     let origin = names.keys().next().cloned().expect("the checks refuse a zone without SOA");
     add_empty_non_terminals(&mut names, &origin);
     let ids: BTreeMap<Name, NodeId> =
         names.keys().enumerate().map(|(at, name)| (name.clone(), NodeId(at as u32))).collect();
     let statuses = statuses(&names, &origin);
-    let nodes = names
+    let nodes: Vec<_> = names
         .iter()
         .zip(statuses)
-        .map(|((owner, drafts), status)| Node {
+        .map(|((owner, drafts), status)| NewNode {
             owner: owner.clone(),
             rrsets: drafts.iter().map(|draft| rrset(draft, &names, &ids)).collect(),
             status,
             wildcard: owner.child(b"*").ok().and_then(|name| ids.get(&name).copied()),
         })
         .collect();
-    Zone::new(nodes)
+    Zone::new(&nodes, has_own_serial)
 }
 
 /// Adds the names that exist only because names below them do (RFC 4592
@@ -68,7 +70,7 @@ fn statuses(names: &Names, origin: &Name) -> Vec<Status> {
     statuses
 }
 
-fn rrset(draft: &Draft, names: &Names, ids: &BTreeMap<Name, NodeId>) -> Rrset {
+fn rrset(draft: &Draft, names: &Names, ids: &BTreeMap<Name, NodeId>) -> NewRrset {
     let parts = draft.records.variants();
     let mut by_region = Vec::new();
     if parts.len() > 1 {
@@ -81,13 +83,13 @@ fn rrset(draft: &Draft, names: &Names, ids: &BTreeMap<Name, NodeId>) -> Rrset {
     }
     let variants = parts
         .into_iter()
-        .map(|(rdatas, regions)| Variant {
+        .map(|(rdatas, regions)| NewVariant {
             rdatas: rdatas.iter().map(|rdata| rdata.octets.clone()).collect(),
             regions,
             hosts: hosts(draft, rdatas, names, ids),
         })
         .collect();
-    Rrset { rtype: draft.rtype, ttl: draft.ttl, variants, by_region: by_region.into(), slot: None }
+    NewRrset { rtype: draft.rtype, ttl: draft.ttl, variants, by_region }
 }
 
 /// Returns the hosts with addresses that records name, each once.
@@ -96,8 +98,8 @@ fn hosts(
     rdatas: &[draft::Rdata],
     names: &Names,
     ids: &BTreeMap<Name, NodeId>,
-) -> Vec<Host> {
-    let mut hosts: Vec<Host> = Vec::new();
+) -> Vec<NewHost> {
+    let mut hosts: Vec<NewHost> = Vec::new();
     for rdata in rdatas {
         let Some(target) = draft::target(draft.rtype, &rdata.octets) else {
             continue;
@@ -110,7 +112,7 @@ fn hosts(
 
 /// Returns the node that answers for a host's addresses: its own, or that of
 /// the wildcard that stands in for it (RFC 4592 section 3.3.1).
-fn find_host(target: Name, names: &Names, ids: &BTreeMap<Name, NodeId>) -> Option<Host> {
+fn find_host(target: Name, names: &Names, ids: &BTreeMap<Name, NodeId>) -> Option<NewHost> {
     let owner = match ids.contains_key(&target) {
         true => target.clone(),
         false => {
@@ -123,5 +125,5 @@ fn find_host(target: Name, names: &Names, ids: &BTreeMap<Name, NodeId>) -> Optio
     };
     let is_address = |draft: &Draft| [Rtype::A, Rtype::AAAA].contains(&draft.rtype);
     names.get(&owner)?.iter().any(is_address).then_some(())?;
-    Some(Host { node: *ids.get(&owner)?, name: target })
+    Some(NewHost { node: *ids.get(&owner)?, name: target })
 }

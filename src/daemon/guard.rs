@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::geo::RegionMap;
 use crate::snapshot::{Status, Zone};
 use crate::state::Kept;
-use crate::wire::{Name, Rtype};
+use crate::wire::{Name, Rtype, is_within};
 
 /// Says why a new region map is held back, if it moves more than a share of
 /// the address space, in percent.
@@ -41,14 +41,14 @@ pub(super) fn shrunk(old: &Zone, new: &Zone, most: u8) -> Option<String> {
 }
 
 /// Counts the records of each name and type, over all regions.
-fn counts(zone: &Zone) -> BTreeMap<(&Name, Rtype), usize> {
-    let rrsets = zone.nodes().iter().flat_map(|node| {
-        node.rrsets.iter().map(|rrset| {
-            let count = rrset.variants.iter().map(|variant| variant.rdatas.len()).sum();
-            ((&node.owner, rrset.rtype), count)
+fn counts(zone: &Zone) -> BTreeMap<(Vec<u8>, Rtype), usize> {
+    let rrsets = zone.nodes().flat_map(|node| node.rrsets().map(move |rrset| (node, rrset)));
+    rrsets
+        .map(|(node, rrset)| {
+            let count = rrset.variants().map(|variant| variant.rdatas().len()).sum();
+            ((node.owner().to_ascii_lowercase(), rrset.rtype()), count)
         })
-    });
-    rrsets.collect()
+        .collect()
 }
 
 /// Says why a new zone is held back, if another zone has answered for its
@@ -70,12 +70,8 @@ pub(super) fn takes_over(kept: &Kept, origin: &Name) -> Option<String> {
 /// Says whether a zone has records at or below a name that it does not
 /// delegate.
 fn answers_below(zone: &Zone, name: &Name) -> bool {
-    let mut nodes = zone.nodes().iter();
-    nodes.any(|node| {
-        node.owner.is_within(name)
-            && node.status == Status::Authoritative
-            && !node.rrsets.is_empty()
-    })
+    let mut nodes = zone.nodes().filter(|node| node.status() == Status::Authoritative);
+    nodes.any(|node| is_within(node.owner(), name.as_wire()) && node.rrsets().next().is_some())
 }
 
 //============ Tests =========================================================

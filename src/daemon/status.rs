@@ -9,7 +9,7 @@ use super::board::{Board, Outcome, StateHealth};
 use crate::geo::DatabaseSummary;
 use crate::snapshot::{Entry, Timeline, Version};
 use crate::state::KeptZone;
-use crate::wire::{Name, Rtype};
+use crate::wire::Name;
 
 //----------- Status ---------------------------------------------------------
 
@@ -221,12 +221,11 @@ fn endpoints(board: &Board) -> Vec<Endpoint> {
 
 fn add_endpoints(version: &Version, known: &mut BTreeMap<(String, String, u16), (u64, u64)>) {
     let zone = &version.zone;
-    let rrsets = zone.nodes().iter().flat_map(|node| &node.rrsets);
-    for rrset in rrsets.filter(|rrset| rrset.rtype == Rtype::SRV) {
-        let Some(first) = rrset.slot else { continue };
-        for (slot, variant) in (first..).zip(&rrset.variants) {
+    for rrset in zone.rrsets() {
+        let Some(first) = rrset.slot() else { continue };
+        for (slot, variant) in (first..).zip(rrset.variants()) {
             let expiry = version.expiries.last(slot);
-            let records: Vec<_> = variant.rdatas.iter().filter_map(|rdata| srv(rdata)).collect();
+            let records: Vec<_> = variant.rdatas().filter_map(srv).collect();
             let lowest = records.iter().map(|(priority, ..)| *priority).min();
             for (priority, port, target) in records {
                 let key = (zone.origin().to_string(), target, port);

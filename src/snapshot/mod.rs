@@ -27,7 +27,9 @@ use crate::wire::CookieSecrets;
 
 pub use self::expiry::{Expiries, HandedOut};
 pub use self::timeline::{Change, Entry, Moment, Network, Order, Publication, Timeline, View};
-pub use self::zone::{Found, Host, Node, NodeId, Rrset, Status, Variant, Zone};
+pub use self::zone::{
+    Found, Host, NewHost, NewNode, NewRrset, NewVariant, Node, NodeId, Rrset, Status, Variant, Zone,
+};
 
 //----------- Snapshot -------------------------------------------------------
 

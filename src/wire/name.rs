@@ -134,11 +134,7 @@ impl Name {
 
     /// Says whether this is `other` or a name below it.
     pub fn is_within(&self, other: &Name) -> bool {
-        let mut at = 0;
-        while self.0.len() - at > other.0.len() {
-            at += 1 + usize::from(self.0[at]);
-        }
-        self.0[at..].eq_ignore_ascii_case(&other.0)
+        is_within(&self.0, &other.0)
     }
 
     /// Says whether the first label is the asterisk (RFC 4592 section 2.1.1).
@@ -289,6 +285,15 @@ impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Name({self})")
     }
+}
+
+/// Says whether a name in wire format is another one or below it.
+pub fn is_within(name: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while name.len() - at > other.len() {
+        at += 1 + usize::from(name[at]);
+    }
+    name[at..].eq_ignore_ascii_case(other)
 }
 
 //============ Errors ========================================================

@@ -1,0 +1,345 @@
+//! From nodes to the lists of a zone, and from kept octets back.
+
+use std::collections::HashMap;
+
+use rustc_hash::FxHashMap;
+
+use super::index::Index;
+use super::{NodeId, NodePart, Parts, RrsetPart, Status, VariantPart, Zone};
+use crate::geo::RegionSet;
+use crate::wire::{Name, Rtype};
+
+//----------- NewNode --------------------------------------------------------
+
+/// A name on its way into a zone.
+#[derive(Clone, Debug)]
+pub struct NewNode {
+    /// The name.
+    pub owner: Name,
+
+    /// Its RRsets by type.
+    pub rrsets: Vec<NewRrset>,
+
+    /// How the zone stands to it.
+    pub status: Status,
+
+    /// The node `*` directly below it.
+    pub wildcard: Option<NodeId>,
+}
+
+/// An RRset on its way into a zone.
+#[derive(Clone, Debug)]
+pub struct NewRrset {
+    /// The type.
+    pub rtype: Rtype,
+
+    /// The TTL.
+    pub ttl: u32,
+
+    /// The different sets of records: one, unless it is steered.
+    pub variants: Vec<NewVariant>,
+
+    /// For every region the position of its variant; empty if there is one.
+    pub by_region: Vec<u8>,
+}
+
+/// The records that the clients of some regions see.
+#[derive(Clone, Debug)]
+pub struct NewVariant {
+    /// RDATA in uncompressed wire format, in the order of answers.
+    pub rdatas: Vec<Box<[u8]>>,
+
+    /// The regions that see it: all, unless the RRset is steered.
+    pub regions: RegionSet,
+
+    /// The hosts in the zone that the records name and that have addresses,
+    /// in the order of the records, each once.
+    pub hosts: Vec<NewHost>,
+}
+
+/// A host that records name.
+#[derive(Clone, Debug)]
+pub struct NewHost {
+    /// Its name, as the records have it.
+    pub name: Name,
+
+    /// The node with its addresses: its own, or a wildcard's.
+    pub node: NodeId,
+}
+
+//----------- Building -------------------------------------------------------
+
+impl Zone {
+    /// Returns a zone of nodes in canonical order, the origin's first.
+    ///
+    /// The origin must have an SOA record; the compiler sees to it. Where the
+    /// operator wrote its serial, `has_own_serial` says so.
+    pub fn new(nodes: &[NewNode], has_own_serial: bool) -> Self {
+        let mut builder = Builder::default();
+        for node in nodes {
+            builder.owner(node);
+        }
+        for (at, node) in nodes.iter().enumerate() {
+            builder.nodes[at].rrsets = builder.rrsets.len() as u32;
+            for rrset in &node.rrsets {
+                builder.rrset(rrset);
+            }
+        }
+        let zone = Self::of_parts(builder.finish(has_own_serial));
+        zone.expect("the compiler refuses a zone without SOA")
+    }
+
+    /// Returns the zone in the form in which it is kept.
+    pub fn to_octets(&self) -> Vec<u8> {
+        // Writing to memory does not fail, and there is nothing that the
+        // format cannot express.
+        postcard::to_stdvec(&self.parts).expect("plain lists can be written")
+    }
+
+    /// Reads a zone that was kept; none where the octets are none.
+    pub fn from_octets(octets: &[u8]) -> Option<Self> {
+        Self::of_parts(postcard::from_bytes(octets).ok()?)
+    }
+
+    /// Returns the zone with another serial in its SOA record.
+    pub fn with_serial(mut self, serial: u32) -> Self {
+        let soa = self.apex().rrset(Rtype::SOA).and_then(|soa| soa.first_variant().first());
+        let start = self.parts.octets.as_ptr().addr();
+        // Five numbers stand at the record's end, the serial first (RFC 1035
+        // section 3.3.13); none is shorter than that.
+        let place = soa.map(|rdata| rdata.as_ptr().addr() - start + rdata.len() - 20);
+        if let Some(place) = place {
+            self.parts.octets[place..place + 4].copy_from_slice(&serial.to_be_bytes());
+        }
+        self
+    }
+
+    fn of_parts(parts: Parts) -> Option<Self> {
+        let origin = Name::from_wire(parts.name(parts.nodes.first()?.owner)).ok()?;
+        let index = Index::new(&parts);
+        let labels = |wire: &[u8]| super::label_count(wire);
+        let names = parts.nodes.iter().map(|node| parts.name(node.owner));
+        let labels_max = names.map(labels).max().unwrap_or(0);
+        let srv_count = srv_count(&parts);
+        let mut zone = Zone { origin, parts, index, labels_max, negative_ttl: 0, srv_count };
+        let soa = zone.apex().rrset(Rtype::SOA)?;
+        // The last field (RFC 1035 section 3.3.13).
+        let rdata = soa.first_variant().first()?;
+        rdata.last_chunk::<20>()?;
+        zone.negative_ttl = soa.ttl().min(u32::from_be_bytes(*rdata.last_chunk()?));
+        Some(zone)
+    }
+}
+
+fn srv_count(parts: &Parts) -> u32 {
+    let ends = parts.rrsets.iter().skip(1).map(|rrset| rrset.variants);
+    let ends = ends.chain([parts.variants.len() as u32]);
+    let srv = parts.rrsets.iter().zip(ends).filter(|(rrset, _)| rrset.rtype == Rtype::SRV);
+    srv.map(|(rrset, end)| end - rrset.variants).sum()
+}
+
+//----------- Builder --------------------------------------------------------
+
+#[derive(Default)]
+struct Builder {
+    octets: Octets,
+    nodes: Vec<NodePart>,
+    rrsets: Vec<RrsetPart>,
+    variants: Vec<VariantPart>,
+    sets: Vec<RegionSet>,
+    assignments: Vec<Box<[u8]>>,
+
+    /// Where each name is that has been written.
+    names: FxHashMap<Box<[u8]>, u32>,
+
+    /// Where each list of records is that has been written: the names of a
+    /// service for one region and for all of them share theirs.
+    records: HashMap<Vec<u8>, u32, rustc_hash::FxBuildHasher>,
+
+    /// The number of the next variant of an SRV RRset.
+    slot: u32,
+}
+
+impl Builder {
+    /// Writes the names first: hosts refer to them.
+    fn owner(&mut self, node: &NewNode) {
+        let owner = self.name(node.owner.as_wire());
+        let wildcard = node.wildcard.map_or(0, |id| id.0);
+        self.nodes.push(NodePart { owner, rrsets: 0, wildcard, status: node.status });
+    }
+
+    fn rrset(&mut self, rrset: &NewRrset) {
+        let assignment = match rrset.by_region.is_empty() {
+            true => 0,
+            false => place(&mut self.assignments, rrset.by_region.as_slice().into()) + 1,
+        };
+        let slot = self.slot;
+        if rrset.rtype == Rtype::SRV {
+            self.slot += rrset.variants.len() as u32;
+        }
+        self.rrsets.push(RrsetPart {
+            rtype: rrset.rtype,
+            ttl: rrset.ttl,
+            variants: self.variants.len() as u32,
+            assignment,
+            slot,
+        });
+        for variant in &rrset.variants {
+            let regions = place(&mut self.sets, variant.regions);
+            let records = self.records(variant);
+            self.variants.push(VariantPart { records, regions });
+        }
+    }
+
+    fn records(&mut self, variant: &NewVariant) -> u32 {
+        let hosts: Vec<_> = variant
+            .hosts
+            .iter()
+            .map(|host| (self.name(host.name.as_wire()), host.node.0))
+            .collect();
+        let octets = Records::to_octets(&variant.rdatas, &hosts);
+        if let Some(known) = self.records.get(&octets) {
+            return *known;
+        }
+        let place = self.octets.push(&octets);
+        self.records.insert(octets, place);
+        place
+    }
+
+    fn name(&mut self, wire: &[u8]) -> u32 {
+        if let Some(known) = self.names.get(wire) {
+            return *known;
+        }
+        // A name has at most 255 octets.
+        let place = self.octets.push(&[&[wire.len() as u8], wire].concat());
+        self.names.insert(wire.into(), place);
+        place
+    }
+
+    fn finish(self, has_own_serial: bool) -> Parts {
+        Parts {
+            octets: self.octets.0.into(),
+            nodes: self.nodes.into(),
+            rrsets: self.rrsets.into(),
+            variants: self.variants.into(),
+            sets: self.sets.into(),
+            assignments: self.assignments.into(),
+            has_own_serial,
+        }
+    }
+}
+
+/// Returns the position of a value in a list of few, where it is put if need
+/// be.
+fn place<T: PartialEq>(list: &mut Vec<T>, value: T) -> u32 {
+    let known = list.iter().position(|known| *known == value);
+    known.unwrap_or_else(|| {
+        list.push(value);
+        list.len() - 1
+    }) as u32
+}
+
+//----------- Octets ---------------------------------------------------------
+
+/// The names and records of a zone, one after the other.
+///
+/// A name is its length in one octet, then its wire format; see [`Records`]
+/// for the other.
+#[derive(Debug, Default)]
+struct Octets(Vec<u8>);
+
+impl Octets {
+    /// Adds octets; returns where they are.
+    fn push(&mut self, octets: &[u8]) -> u32 {
+        let place = self.0.len();
+        self.0.extend_from_slice(octets);
+        // A zone of more than 4 GiB does not fit into a message's worth of
+        // tables: its master file alone is limited to 10 million records.
+        u32::try_from(place).expect("the readers limit zones to far less than 4 GiB")
+    }
+}
+
+//----------- Parts ----------------------------------------------------------
+
+impl Parts {
+    /// Returns a name in wire format.
+    pub(super) fn name(&self, place: u32) -> &[u8] {
+        let place = place as usize;
+        let len = usize::from(self.octets[place]);
+        &self.octets[place + 1..place + 1 + len]
+    }
+
+    /// Returns the records of a variant.
+    pub(super) fn records(&self, place: u32) -> Records<'_> {
+        let octets = &self.octets[place as usize..];
+        let (counts, rest) = octets.split_at(4);
+        let number = |at: usize| u16::from_be_bytes([counts[at], counts[at + 1]]);
+        let (hosts, rest) = rest.split_at(8 * usize::from(number(2)));
+        Records { rdatas: Rdatas { left: number(0), octets: rest }, hosts }
+    }
+}
+
+//----------- Records --------------------------------------------------------
+
+/// The records of a variant, and the hosts that they name.
+///
+/// Two numbers of 16 bits: how many records, and how many hosts. Then for
+/// each host the places of name and node in 32 bits each, then for each record
+/// its length in 16 bits and its data. All numbers are big-endian.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Records<'z> {
+    /// The records' data.
+    pub(super) rdatas: Rdatas<'z>,
+
+    hosts: &'z [u8],
+}
+
+impl<'z> Records<'z> {
+    /// Returns the hosts by the places of name and node.
+    pub(super) fn hosts(self) -> impl Iterator<Item = (u32, u32)> + Clone {
+        let number = |octets: &[u8]| octets.iter().fold(0, |all, one| all << 8 | u32::from(*one));
+        self.hosts.chunks_exact(8).map(move |host| (number(&host[..4]), number(&host[4..])))
+    }
+
+    fn to_octets(rdatas: &[Box<[u8]>], hosts: &[(u32, u32)]) -> Vec<u8> {
+        let mut octets = Vec::new();
+        // An RRset fits into a message, and so do its numbers into 16 bits;
+        // the readers refuse larger ones.
+        octets.extend((rdatas.len() as u16).to_be_bytes());
+        octets.extend((hosts.len() as u16).to_be_bytes());
+        for (name, node) in hosts {
+            octets.extend(name.to_be_bytes());
+            octets.extend(node.to_be_bytes());
+        }
+        for rdata in rdatas {
+            octets.extend((rdata.len() as u16).to_be_bytes());
+            octets.extend_from_slice(rdata);
+        }
+        octets
+    }
+}
+
+/// The data of records, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rdatas<'z> {
+    left: u16,
+    octets: &'z [u8],
+}
+
+impl<'z> Iterator for Rdatas<'z> {
+    type Item = &'z [u8];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let (len, rest) = self.octets.split_first_chunk()?;
+        let (rdata, rest) = rest.split_at(u16::from_be_bytes(*len).into());
+        self.octets = rest;
+        Some(rdata)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left.into(), Some(self.left.into()))
+    }
+}
+
+impl ExactSizeIterator for Rdatas<'_> {}

@@ -1,0 +1,441 @@
+//! A compiled zone: the tree of names with everything that answers need.
+//!
+//! # Shape
+//!
+//! ```text
+//!  index ──▶ nodes ──▶ rrsets ──▶ variants ──▶ octets: RDATA, hosts
+//!              └────────────────────────────▶ octets: owner names
+//! ```
+//!
+//! A zone is a handful of flat lists, in which numbers point from one to the
+//! next: a record costs its octets and some twenty beside, a zone of a million
+//! records a few allocations, and a zone that is kept on the disk is read back
+//! without being built again. [`Node`], [`Rrset`], [`Variant`] and [`Host`] are
+//! views of places in these lists.
+
+mod build;
+mod index;
+
+use serde::{Deserialize, Serialize};
+
+use self::index::Index;
+use super::{label_count, parent};
+use crate::geo::{RegionId, RegionSet};
+use crate::wire::{Name, Rtype};
+
+pub use self::build::{NewHost, NewNode, NewRrset, NewVariant};
+
+//----------- Zone -----------------------------------------------------------
+
+/// A zone's names, in canonical order, each with its RRsets.
+///
+/// Every ancestor of a name up to the origin has a node of its own, so that
+/// empty non-terminals are found like any other name (RFC 4592 section
+/// 2.2.2), and a name that is not found has its closest encloser here.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Zone {
+    origin: Name,
+    parts: Parts,
+    index: Index,
+
+    /// The most labels that a name in the zone has.
+    labels_max: usize,
+
+    /// The TTL of NXDOMAIN and NODATA (RFC 2308 section 5).
+    negative_ttl: u32,
+
+    /// How many variants its SRV RRsets have in all.
+    srv_count: u32,
+}
+
+/// The lists of a zone.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+struct Parts {
+    /// Names and records; see [`Octets`](build::Octets).
+    octets: Box<[u8]>,
+    nodes: Box<[NodePart]>,
+    rrsets: Box<[RrsetPart]>,
+    variants: Box<[VariantPart]>,
+
+    /// Sets of regions, each once.
+    sets: Box<[RegionSet]>,
+
+    /// For every region the position of its variant; each list once.
+    assignments: Box<[Box<[u8]>]>,
+
+    /// Whether the operator wrote the SOA record's serial.
+    has_own_serial: bool,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+struct NodePart {
+    /// Where its name is in the octets.
+    owner: u32,
+
+    /// The first of its RRsets; the last one is before the next node's first.
+    rrsets: u32,
+
+    /// The node of `*` directly below it; 0, the origin's, if there is none.
+    wildcard: u32,
+
+    status: Status,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+struct RrsetPart {
+    rtype: Rtype,
+    ttl: u32,
+
+    /// The first of its variants; the last one is before the next RRset's
+    /// first.
+    variants: u32,
+
+    /// Which assignment of regions it has, counted from 1; 0 if there is one
+    /// variant.
+    assignment: u32,
+
+    /// Of SRV RRsets, the number of the first variant among those of all.
+    slot: u32,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+struct VariantPart {
+    /// Where its records are in the octets.
+    records: u32,
+
+    /// Which set of regions sees it.
+    regions: u32,
+}
+
+impl Zone {
+    /// Returns the zone's name.
+    pub fn origin(&self) -> &Name {
+        &self.origin
+    }
+
+    /// Returns the node of the origin.
+    pub fn apex(&self) -> Node<'_> {
+        self.node(NodeId(0))
+    }
+
+    /// Returns the nodes in canonical order.
+    pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> + Clone {
+        (0..self.parts.nodes.len() as u32).map(|at| self.node(NodeId(at)))
+    }
+
+    /// Returns all RRsets, by their owners in canonical order.
+    pub fn rrsets(&self) -> impl Iterator<Item = Rrset<'_>> + Clone {
+        (0..self.parts.rrsets.len()).map(|at| Rrset { zone: self, at })
+    }
+
+    /// Returns the node of an id.
+    pub fn node(&self, id: NodeId) -> Node<'_> {
+        Node { zone: self, at: id.0 as usize }
+    }
+
+    /// Returns the TTL that the SOA record has in NXDOMAIN and NODATA: the
+    /// smaller of its own and its MINIMUM field (RFC 2308 section 3).
+    pub fn negative_ttl(&self) -> u32 {
+        self.negative_ttl
+    }
+
+    /// Returns how many variants the SRV RRsets have in all.
+    pub fn srv_count(&self) -> usize {
+        self.srv_count as usize
+    }
+
+    /// Returns the number of each variant of an SRV RRset with its TTL.
+    pub fn srv_ttls(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let rrsets = self.rrsets().filter_map(|rrset| Some((rrset.slot()?, rrset)));
+        rrsets.flat_map(|(first, rrset)| {
+            (first..).zip(rrset.variants()).map(move |(slot, _)| (slot, rrset.ttl()))
+        })
+    }
+
+    /// Says whether the operator wrote the SOA record's serial.
+    pub fn has_own_serial(&self) -> bool {
+        self.parts.has_own_serial
+    }
+
+    /// Returns the serial of the SOA record.
+    pub fn serial(&self) -> u32 {
+        // Five numbers stand at the record's end, the serial first.
+        let soa = self.apex().rrset(Rtype::SOA).and_then(|soa| soa.first_variant().first());
+        let numbers = soa.and_then(|rdata| rdata.last_chunk::<20>());
+        numbers.map_or(0, |[a, b, c, d, ..]| u32::from_be_bytes([*a, *b, *c, *d]))
+    }
+
+    /// Finds what the zone has for a name.
+    ///
+    /// `key` is a name within the zone, in wire format and lower case.
+    pub fn find(&self, key: &[u8]) -> Found<'_> {
+        if let Some(node) = self.get(key) {
+            return self.reach(node).unwrap_or(Found::Exact(node));
+        }
+        let encloser = self.closest_encloser(key);
+        if let Some(found) = self.reach(encloser) {
+            return found;
+        }
+        if encloser.status() == Status::Cut {
+            return Found::Referral(encloser);
+        }
+        if encloser.rrset(Rtype::DNAME).is_some() {
+            return Found::Redirected(encloser);
+        }
+        encloser.wildcard().map_or(Found::Missing, Found::Wildcard)
+    }
+
+    /// Returns the node of a name that exists, hidden or not.
+    pub fn get(&self, key: &[u8]) -> Option<Node<'_>> {
+        self.index.find(&self.parts, key).map(|id| self.node(id))
+    }
+
+    /// Returns the longest existing ancestor (RFC 4592 section 3.3.1).
+    fn closest_encloser(&self, key: &[u8]) -> Node<'_> {
+        let mut labels = label_count(key);
+        let mut rest = key;
+        while let Some(up) = parent(rest) {
+            rest = up;
+            labels -= 1;
+            if labels <= self.labels_max
+                && let Some(node) = self.get(rest)
+            {
+                return node;
+            }
+        }
+        self.apex()
+    }
+
+    /// Says what stands above a hidden node.
+    fn reach(&self, node: Node<'_>) -> Option<Found<'_>> {
+        let Status::Hidden(above) = node.status() else {
+            return None;
+        };
+        let above = self.node(above);
+        Some(match above.status() {
+            Status::Cut => Found::Referral(above),
+            _ => Found::Redirected(above),
+        })
+    }
+}
+
+//----------- Found ----------------------------------------------------------
+
+/// What a zone has for a name.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'z> {
+    /// The name exists, perhaps without records, perhaps as a delegation.
+    Exact(Node<'z>),
+
+    /// The name is below this delegation.
+    Referral(Node<'z>),
+
+    /// The name is below this node's DNAME (RFC 6672).
+    Redirected(Node<'z>),
+
+    /// The name does not exist; this wildcard stands in (RFC 4592).
+    Wildcard(Node<'z>),
+
+    /// The name does not exist.
+    Missing,
+}
+
+//----------- Node -----------------------------------------------------------
+
+/// A name of the zone.
+#[derive(Clone, Copy, Debug)]
+pub struct Node<'z> {
+    zone: &'z Zone,
+    at: usize,
+}
+
+impl<'z> Node<'z> {
+    /// Returns the name in wire format, with the letter case of the tables.
+    pub fn owner(self) -> &'z [u8] {
+        self.zone.parts.name(self.part().owner)
+    }
+
+    /// Returns its RRsets.
+    pub fn rrsets(self) -> impl Iterator<Item = Rrset<'z>> + Clone {
+        let nodes = &self.zone.parts.nodes;
+        let end = nodes.get(self.at + 1).map(|next| next.rrsets as usize);
+        let end = end.unwrap_or(self.zone.parts.rrsets.len());
+        let zone = self.zone;
+        (self.part().rrsets as usize..end).map(move |at| Rrset { zone, at })
+    }
+
+    /// Returns the RRset of a type.
+    pub fn rrset(self, rtype: Rtype) -> Option<Rrset<'z>> {
+        // A name has a handful of types: a scan beats a search.
+        self.rrsets().find(|rrset| rrset.rtype() == rtype)
+    }
+
+    /// Returns how the zone stands to it.
+    pub fn status(self) -> Status {
+        self.part().status
+    }
+
+    /// Returns the node `*` directly below it.
+    pub fn wildcard(self) -> Option<Node<'z>> {
+        let wildcard = self.part().wildcard;
+        (wildcard != 0).then(|| self.zone.node(NodeId(wildcard)))
+    }
+
+    /// Returns the regions whose clients see what `region`'s see at this
+    /// name, over all types.
+    pub fn same(self, region: RegionId) -> RegionSet {
+        self.rrsets()
+            .fold(RegionSet::ALL, |same, rrset| same.intersect(rrset.variant(region).regions()))
+    }
+
+    fn part(self) -> &'z NodePart {
+        &self.zone.parts.nodes[self.at]
+    }
+}
+
+/// A node of a zone, by its position in [`Zone::nodes`].
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct NodeId(pub u32);
+
+/// How the zone stands to a name.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Status {
+    /// The zone answers for it.
+    Authoritative,
+
+    /// It is delegated away; the zone answers for its DS records only.
+    Cut,
+
+    /// It is below the cut or the DNAME of this node, and not visible but as
+    /// glue.
+    Hidden(NodeId),
+}
+
+//----------- Rrset ----------------------------------------------------------
+
+/// The records of a name and type, for every client.
+#[derive(Clone, Copy, Debug)]
+pub struct Rrset<'z> {
+    zone: &'z Zone,
+    at: usize,
+}
+
+impl<'z> Rrset<'z> {
+    /// Returns the type.
+    pub fn rtype(self) -> Rtype {
+        self.part().rtype
+    }
+
+    /// Returns the TTL.
+    pub fn ttl(self) -> u32 {
+        self.part().ttl
+    }
+
+    /// Returns the different sets of records: one, unless it is steered.
+    pub fn variants(self) -> impl Iterator<Item = Variant<'z>> + Clone {
+        let rrsets = &self.zone.parts.rrsets;
+        let end = rrsets.get(self.at + 1).map(|next| next.variants as usize);
+        let end = end.unwrap_or(self.zone.parts.variants.len());
+        let zone = self.zone;
+        (self.part().variants as usize..end).map(move |at| Variant { zone, at })
+    }
+
+    /// Returns what the clients of a region get.
+    pub fn variant(self, region: RegionId) -> Variant<'z> {
+        let first = self.part().variants as usize;
+        Variant { zone: self.zone, at: first + self.variant_at(region) }
+    }
+
+    /// Returns what everybody gets, or the first of what some get.
+    pub fn first_variant(self) -> Variant<'z> {
+        Variant { zone: self.zone, at: self.part().variants as usize }
+    }
+
+    /// Returns of an SRV RRset the number of the first variant among those of
+    /// all.
+    pub fn slot(self) -> Option<u32> {
+        (self.rtype() == Rtype::SRV).then_some(self.part().slot)
+    }
+
+    /// Returns the number of an SRV variant that the clients of a region get.
+    pub fn srv_slot(self, region: RegionId) -> Option<u32> {
+        self.slot().map(|first| first + self.variant_at(region) as u32)
+    }
+
+    fn variant_at(self, region: RegionId) -> usize {
+        let assignment = self.part().assignment as usize;
+        let list = assignment.checked_sub(1).map(|at| &self.zone.parts.assignments[at]);
+        let at = list.and_then(|list| list.get(usize::from(region.0)));
+        at.map_or(0, |at| usize::from(*at))
+    }
+
+    fn part(self) -> &'z RrsetPart {
+        &self.zone.parts.rrsets[self.at]
+    }
+}
+
+//----------- Variant --------------------------------------------------------
+
+/// The records of an RRset as the clients of some regions see them.
+#[derive(Clone, Copy, Debug)]
+pub struct Variant<'z> {
+    zone: &'z Zone,
+    at: usize,
+}
+
+impl<'z> Variant<'z> {
+    /// Returns RDATA in uncompressed wire format, in the order of answers.
+    ///
+    /// There is none only at a steered RRset that these clients have nothing
+    /// of.
+    pub fn rdatas(self) -> impl ExactSizeIterator<Item = &'z [u8]> + Clone {
+        self.records().rdatas
+    }
+
+    /// Returns the first RDATA.
+    pub fn first(self) -> Option<&'z [u8]> {
+        self.rdatas().next()
+    }
+
+    /// Returns the regions that see it: all, unless the RRset is steered.
+    pub fn regions(self) -> &'z RegionSet {
+        &self.zone.parts.sets[self.part().regions as usize]
+    }
+
+    /// Returns the hosts in the zone that the records name and that have
+    /// addresses, in the order of the records, each once.
+    pub fn hosts(self) -> impl Iterator<Item = Host<'z>> + Clone {
+        let zone = self.zone;
+        self.records().hosts().map(move |(name, node)| Host {
+            name: zone.parts.name(name),
+            node: zone.node(NodeId(node)),
+        })
+    }
+
+    fn records(self) -> build::Records<'z> {
+        self.zone.parts.records(self.part().records)
+    }
+
+    fn part(self) -> &'z VariantPart {
+        &self.zone.parts.variants[self.at]
+    }
+}
+
+/// Two are equal that hold the same records in the same order.
+impl PartialEq for Variant<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.rdatas().eq(other.rdatas())
+    }
+}
+
+//----------- Host -----------------------------------------------------------
+
+/// A host that records name.
+#[derive(Clone, Copy, Debug)]
+pub struct Host<'z> {
+    /// Its name in wire format, as the records have it.
+    pub name: &'z [u8],
+
+    /// The node with its addresses: its own, or a wildcard's.
+    pub node: Node<'z>,
+}
