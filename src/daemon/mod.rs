@@ -9,6 +9,7 @@ mod reload;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -35,10 +36,11 @@ async fn run(loaded: Loaded, ready: impl FnOnce(String)) -> Result<(), Error> {
     let mut hangup = signal(SignalKind::hangup()).map_err(Error::Runtime)?;
     let listeners = bind(&loaded)?;
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.to_string()).collect();
+    let tcp = loaded.config.tcp.clone();
     let (path, summary) = (loaded.path.clone(), loaded.summary());
     let snapshot = Arc::new(ArcSwap::from_pointee(loaded.into_snapshot()));
     let clock = Arc::new(Clock::new(clock::wall()));
-    let mut server = transport::hickory::start(listeners, snapshot.clone(), clock.clone())
+    let transports = transport::start(listeners, snapshot.clone(), clock.clone(), &tcp)
         .map_err(Error::Runtime)?;
     ready(format!(
         "trunkdns {} ready: {summary}, UDP and TCP on {}",
@@ -60,7 +62,8 @@ async fn run(loaded: Loaded, ready: impl FnOnce(String)) -> Result<(), Error> {
         }
     }
     tracing::info!("stopping");
-    server.shutdown_gracefully().await.map_err(|error| Error::Runtime(io::Error::other(error)))
+    transports.shutdown().await;
+    Ok(())
 }
 
 /// Logs what became of a reload.
@@ -83,9 +86,13 @@ fn report_reload(result: Result<Reloaded, tokio::task::JoinError>) {
 }
 
 fn bind(loaded: &Loaded) -> Result<Vec<Listener>, Error> {
+    let workers = match loaded.config.server.workers {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        count => count,
+    };
     let mut listeners = Vec::new();
     for listen in &loaded.config.server.listen {
-        match Listener::bind(listen.value) {
+        match Listener::bind(listen.value, workers) {
             Ok(listener) => listeners.push(listener),
             // The shipped example listens on ::1 beside 127.0.0.1, and a
             // host without IPv6 has no ::1. Any other address is wanted.
