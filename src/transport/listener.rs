@@ -74,6 +74,9 @@ impl Listener {
         // Connections of a server that has just stopped must not keep the
         // next one from starting.
         socket.set_reuse_address(true)?;
+        // Answers to queries that come one by one must not wait for each
+        // other. Connections inherit it, which saves each a system call.
+        socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
         socket.listen(Self::BACKLOG)?;
         socket.set_nonblocking(true)?;

@@ -79,6 +79,12 @@ pub(super) struct Connection {
 
     /// Whether the client has sent all that it will.
     is_at_end: bool,
+
+    /// Whether it is known to be idle.
+    is_idle: bool,
+
+    /// Whether it is to end in favour of another.
+    is_given_up: bool,
 }
 
 impl Connection {
@@ -101,14 +107,13 @@ impl Connection {
             begun: Instant::now(),
             unsent: Vec::new(),
             is_at_end: false,
+            is_idle: true,
+            is_given_up: false,
         }
     }
 
     /// Answers until the connection ends.
     pub(super) async fn run(mut self) {
-        // Answers to queries that come one by one must not wait for each
-        // other. Without it they are late, no more.
-        let _ = self.stream.set_nodelay(true);
         let ending = match self.serve().await {
             Ok(ending) => ending,
             Err(_) => Ending::Client,
@@ -131,7 +136,7 @@ impl Connection {
     async fn serve(&mut self) -> io::Result<Ending> {
         loop {
             if !self.unsent.is_empty() {
-                self.permit.note(false);
+                self.note(false);
                 let write = self.service.limits.write;
                 match time::timeout(write, self.write_unsent()).await {
                     Ok(result) => result?,
@@ -141,12 +146,24 @@ impl Connection {
                 self.answer_pending()?;
             } else if self.is_at_end {
                 return Ok(Ending::Client);
-            } else if !self.permit.note(self.pending.is_empty()) {
-                return Ok(Ending::Oldest);
-            } else if let Some(ending) = self.wait().await? {
-                return Ok(ending);
+            } else {
+                if self.is_idle != self.pending.is_empty() {
+                    self.note(self.pending.is_empty());
+                }
+                if self.is_given_up {
+                    return Ok(Ending::Oldest);
+                }
+                if let Some(ending) = self.wait().await? {
+                    return Ok(ending);
+                }
             }
         }
+    }
+
+    /// Says that the connection is idle from now on, or that it is busy.
+    fn note(&mut self, is_idle: bool) {
+        self.is_idle = is_idle;
+        self.is_given_up |= !self.permit.note(is_idle);
     }
 
     /// Waits until octets have come and answers what is complete, or returns
@@ -179,6 +196,11 @@ impl Connection {
             let mut read = ReadBuf::new(input);
             ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
             self.is_at_end = read.filled().is_empty();
+            if self.is_idle {
+                // It counts when a query came, not when it was answered: a
+                // client that goes by its answers knows in which order.
+                self.note(true);
+            }
             Poll::Ready(self.answer(read.filled(), output))
         })
     }

@@ -28,7 +28,7 @@ use crate::geo;
 /// All connections there are.
 ///
 /// The lock is held for a few look-ups, twice in the life of a connection and
-/// once each time that it waits for its client: 0.2 µs of a few tens.
+/// once each time that octets come.
 #[derive(Debug)]
 pub(super) struct Connections {
     most: usize,
@@ -43,7 +43,7 @@ impl Connections {
         Connections { most, most_of_network, table: Mutex::default() }
     }
 
-    /// Admits a connection of a client.
+    /// Admits a connection of a client, which is idle at first.
     pub(super) fn admit(self: &Arc<Self>, client: IpAddr) -> Result<Permit, Refusal> {
         let network = network(client);
         let mut table = self.lock();
@@ -53,11 +53,8 @@ impl Connections {
         if table.entries.len() >= self.most && !table.close_oldest() {
             return Err(Refusal::Full);
         }
-        let id = table.next;
-        table.next += 1;
         let close = Arc::new(Notify::new());
-        table.entries.insert(id, Entry { network, idle_since: None, close: close.clone() });
-        *table.networks.entry(network).or_default() += 1;
+        let id = table.insert(network, close.clone());
         Ok(Permit { id, close, connections: self.clone() })
     }
 
@@ -142,6 +139,15 @@ struct Entry {
 }
 
 impl Table {
+    fn insert(&mut self, network: IpNet, close: Arc<Notify>) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        self.entries.insert(id, Entry { network, idle_since: None, close });
+        *self.networks.entry(network).or_default() += 1;
+        self.note(id, true);
+        id
+    }
+
     fn note(&mut self, id: u64, is_idle: bool) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else { return false };
         if let Some(since) = entry.idle_since.take() {
@@ -217,6 +223,9 @@ mod tests {
         let all = connections(3, 10);
         let permits: Vec<_> =
             (0..3).map(|at| admit(&all, &format!("192.0.2.{at}")).unwrap()).collect();
+        for permit in &permits {
+            assert!(permit.note(false));
+        }
         assert_eq!(admit(&all, "192.0.2.9").unwrap_err(), Refusal::Full, "none is idle");
         for at in [1, 0, 2] {
             assert!(permits[at].note(true));
@@ -224,10 +233,11 @@ mod tests {
         // 0 became busy and idle again: 1 is the oldest, then 2.
         assert!(permits[0].note(false) && permits[0].note(true));
         let next = admit(&all, "192.0.2.9").unwrap();
+        assert!(next.note(false));
         assert!(!permits[1].note(true), "it is closed");
         assert!(permits[2].note(false), "it is busy");
-        let _last = admit(&all, "192.0.2.9").unwrap();
-        assert!(!permits[0].note(false));
+        let last = admit(&all, "192.0.2.9").unwrap();
+        assert!(!permits[0].note(false) && last.note(false));
         assert_eq!(admit(&all, "192.0.2.9").unwrap_err(), Refusal::Full);
         assert!(next.note(true));
     }
