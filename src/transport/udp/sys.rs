@@ -136,7 +136,8 @@ impl Batch {
             // None has another family than its socket.
             let Some(source) = read_name(name) else { continue };
             let control = &buffers.controls[at].0;
-            let len = received.msg_hdr.msg_controllen as usize;
+            // Of another type in other C libraries.
+            let len: usize = received.msg_hdr.msg_controllen as _;
             let arrival = Arrival::read(&control[..len.min(Control::LEN)]);
             let datagram = Datagram {
                 source,
