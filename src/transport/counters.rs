@@ -299,7 +299,7 @@ pub(super) trait Tally {
 }
 
 /// A lane with one writer. It is not `Clone`, and counting takes `&mut`, so
-/// that a load and a store are enough: 1 ns, where an atomic addition is 5.
+/// that a load and a store are enough, which no processor has to lock.
 #[derive(Debug)]
 pub(super) struct OwnLane(Arc<Lane>);
 
