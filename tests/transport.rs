@@ -190,10 +190,10 @@ fn a_client_that_sends_no_more_still_gets_its_answers() {
     let server = serve("127.0.0.1:0", "");
     let mut stream = connect(server.address);
     let batch: Vec<u8> =
-        (0..50).flat_map(|id| framed(&query(id, "large.example.", "TXT"))).collect();
+        (0..400).flat_map(|id| framed(&query(id, "large.example.", "TXT"))).collect();
     stream.write_all(&batch).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
-    for id in 0..50 {
+    for id in 0..400 {
         assert_eq!(id_of(&read_framed(&mut stream).unwrap()), id);
     }
     assert_closed(&mut stream);
@@ -282,6 +282,25 @@ fn queries_that_came_before_the_end_are_answered() {
     assert_closed(&mut stream);
     assert_closed(&mut idle);
     assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn what_nobody_has_looked_at_before_the_end_is_answered_too() {
+    // Its tasks run while something is waited for, and not before.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _context = runtime.enter();
+    let (address, transports) = start(limits());
+    let mut streams = [connect(address), connect(address)];
+    for stream in &mut streams {
+        stream.write_all(&framed(&query(1, "ns.example.", "A")).repeat(50)).unwrap();
+    }
+    runtime.block_on(transports.shutdown());
+    for stream in &mut streams {
+        for _ in 0..50 {
+            assert_eq!(id_of(&read_framed(stream).unwrap()), 1);
+        }
+        assert_closed(stream);
+    }
 }
 
 #[test]
