@@ -141,7 +141,7 @@ pub struct Outcome<'s> {
 
 impl Outcome<'_> {
     /// Returns what became of a message that is answered without records.
-    fn short(verdict: Verdict, cause: Cause) -> Self {
+    pub fn short(verdict: Verdict, cause: Cause) -> Self {
         Outcome { verdict, cause, truncated: false, has_cookie: false, handed_out: None }
     }
 }

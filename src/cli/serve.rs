@@ -36,8 +36,8 @@ pub(super) fn run(config: &Path) -> ExitCode {
 
 /// Sends events to standard error: `TRUNKDNS_LOG=debug` shows more.
 ///
-/// The transport logs a line or two a query at level `info`; a server that
-/// logs queries can be stopped by whoever asks enough of them.
+/// Hickory's transports log a line or two a query at level `info`; a server
+/// that logs queries can be stopped by whoever asks enough of them.
 fn start_logging() {
     let filter = EnvFilter::try_from_env("TRUNKDNS_LOG").unwrap_or_else(|_| {
         EnvFilter::new("info,hickory_server=off,hickory_proto=off,hickory_net=off")

@@ -20,6 +20,9 @@ pub struct Config {
     /// `[server]`
     pub server: Server,
 
+    /// `[tcp]`
+    pub tcp: Tcp,
+
     /// `[geoip]`
     pub geoip: Geoip,
 
@@ -62,6 +65,25 @@ pub struct Server {
 
     /// Whether documentation and private addresses in answers are warned of.
     pub production: bool,
+}
+
+/// `[tcp]`
+#[derive(Clone, Debug)]
+pub struct Tcp {
+    /// Connections that there may be.
+    pub connections: usize,
+
+    /// Connections that there may be from one network.
+    pub connections_per_network: usize,
+
+    /// How long a connection may be without a query.
+    pub idle: Duration,
+
+    /// How long a query may take to come once it has begun.
+    pub read: Duration,
+
+    /// How long a client may take to read its answers.
+    pub write: Duration,
 }
 
 /// `[geoip]`

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use super::model::{Admin, Config, Geoip, Handover, HandoverMode, Server};
+use super::model::{Admin, Config, Geoip, Handover, HandoverMode, Server, Tcp};
 use super::reader::{Fields, Item};
 use super::text::Text;
 use crate::diag::{Located, Report, Sources};
@@ -22,6 +22,7 @@ pub fn read_config(sources: &mut Sources, path: &Path, report: &mut Report) -> O
 
 fn config(mut root: Fields<'_>, folder: &Path, report: &mut Report) -> Config {
     let server = server(root.section("server", report), folder, report);
+    let tcp = tcp(root.section("tcp", report), report);
     let geoip = geoip(root.section("geoip", report), folder, report);
     let mut zones = root.section("zones", report);
     let directory = zones.or("directory", folder.join("zones"), report, Item::path);
@@ -29,7 +30,7 @@ fn config(mut root: Fields<'_>, folder: &Path, report: &mut Report) -> Config {
     let handover = handover(root.section("handover", report), report);
     let admin = admin(root.section("admin", report), &server.state, report);
     root.finish(report);
-    Config { server, geoip, zones: directory, handover, admin }
+    Config { server, tcp, geoip, zones: directory, handover, admin }
 }
 
 fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server {
@@ -61,6 +62,33 @@ fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server 
     };
     fields.finish(report);
     server
+}
+
+fn tcp(mut fields: Fields<'_>, report: &mut Report) -> Tcp {
+    // A million descriptors are what Linux lets a process have.
+    let count = 1..=1_000_000;
+    let deadline = Duration::from_secs(1)..=Duration::from_secs(3600);
+    let seconds = Duration::from_secs;
+    let tcp = Tcp {
+        connections: fields
+            .or("connections", 10_000, report, |item, report| item.integer(count.clone(), report)),
+        connections_per_network: fields.or(
+            "connections-per-network",
+            100,
+            report,
+            |item, report| item.integer(count.clone(), report),
+        ),
+        idle: fields.or("idle", seconds(10), report, |item, report| {
+            item.duration(deadline.clone(), report)
+        }),
+        read: fields
+            .or("read", seconds(5), report, |item, report| item.duration(deadline.clone(), report)),
+        write: fields.or("write", seconds(5), report, |item, report| {
+            item.duration(deadline.clone(), report)
+        }),
+    };
+    fields.finish(report);
+    tcp
 }
 
 fn geoip(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Geoip {
@@ -135,6 +163,9 @@ mod tests {
         assert_eq!(config.server.keep, days(30));
         assert_eq!((config.server.identity, config.server.version), (None, None));
         assert!(config.server.cookie_secrets.is_none());
+        assert_eq!((config.tcp.connections, config.tcp.connections_per_network), (10_000, 100));
+        assert_eq!(config.tcp.idle, Duration::from_secs(10));
+        assert_eq!([config.tcp.read, config.tcp.write], [Duration::from_secs(5); 2]);
         assert_eq!(config.geoip.regions, Path::new("/etc/trunkdns/geoip/regions.toml"));
         assert!(config.geoip.databases.is_empty() && config.geoip.client_subnet);
         assert_eq!(config.zones, Path::new("/etc/trunkdns/zones"));
@@ -158,6 +189,12 @@ mod tests {
             state = "/var/lib/trunkdns"
             keep = "12h"
             production = true
+            [tcp]
+            connections = 50
+            connections-per-network = 5
+            idle = "30s"
+            read = "2s"
+            write = "1m"
             [geoip]
             databases = ["country.mmdb", "/srv/feed.csv"]
             regions = "regions.toml"
@@ -182,6 +219,10 @@ mod tests {
         let secrets = config.server.cookie_secrets.map(|path| path.value);
         assert_eq!(secrets.as_deref(), Some(Path::new("/etc/trunkdns/cookies")));
         assert_eq!(config.server.keep, Duration::from_secs(12 * 3600));
+        assert_eq!((config.tcp.connections, config.tcp.connections_per_network), (50, 5));
+        assert_eq!(config.tcp.idle, Duration::from_secs(30));
+        assert_eq!(config.tcp.read, Duration::from_secs(2));
+        assert_eq!(config.tcp.write, Duration::from_secs(60));
         assert_eq!(config.geoip.databases[0].value, Path::new("/etc/trunkdns/country.mmdb"));
         assert_eq!(config.geoip.databases[1].value, Path::new("/srv/feed.csv"));
         assert_eq!(config.geoip.regions, Path::new("/etc/trunkdns/regions.toml"));

@@ -16,7 +16,6 @@ use crate::diag::{Code, Finding, Report, Severity, Sources};
 use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
 use crate::snapshot::{Settings, Snapshot, Timeline, Version, Zone};
 use crate::state::{Kept, Shared, Tables};
-use crate::transport::hickory::TCP_IDLE;
 use crate::wire::CookieSecrets;
 
 /// Reads and compiles everything that a configuration file names.
@@ -125,7 +124,7 @@ pub fn settings(config: &Config, secrets: Option<CookieSecrets>) -> Settings {
         client_subnet: config.geoip.client_subnet,
         identity: config.server.identity.clone(),
         version: config.server.version.clone(),
-        tcp_keepalive: (TCP_IDLE.as_millis() / 100) as u16,
+        tcp_keepalive: u16::try_from(config.tcp.idle.as_millis() / 100).unwrap_or(u16::MAX),
         cookie_secrets: secrets.unwrap_or_else(secret::of_this_process),
         spread_ttl: config.handover.spread_ttl,
     }

@@ -24,6 +24,7 @@ mod watch;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
@@ -60,8 +61,8 @@ async fn run(publisher: Publisher, ready: impl FnOnce(String)) -> Result<(), Err
         Control::bind(&path).map_err(|source| Error::Control { path: path.clone(), source })?;
     let server = Server::new(&publisher, &listeners);
     let (served, clock) = (publisher.served().clone(), publisher.clock().clone());
-    let mut transports =
-        transport::hickory::start(listeners, served, clock).map_err(Error::Runtime)?;
+    let tcp = publisher.config().tcp.clone();
+    let transports = transport::start(listeners, served, clock, &tcp).map_err(Error::Runtime)?;
     let (jobs, inbox) = mpsc::channel();
     let plane = Plane::new(publisher, server.started);
     std::thread::Builder::new()
@@ -83,7 +84,8 @@ async fn run(publisher: Publisher, ready: impl FnOnce(String)) -> Result<(), Err
         }
     }
     tracing::info!("stopping");
-    transports.shutdown_gracefully().await.map_err(|error| Error::Runtime(io::Error::other(error)))
+    transports.shutdown().await;
+    Ok(())
 }
 
 //----------- Server ---------------------------------------------------------
@@ -166,9 +168,13 @@ fn names(texts: &[String]) -> Result<Vec<Name>, String> {
 //----------- Listeners ------------------------------------------------------
 
 fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
+    let workers = match config.server.workers {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        count => count,
+    };
     let mut listeners = Vec::new();
     for listen in &config.server.listen {
-        match Listener::bind(listen.value) {
+        match Listener::bind(listen.value, workers) {
             Ok(listener) => listeners.push(listener),
             // The shipped example listens on ::1 beside 127.0.0.1, and a
             // host without IPv6 has no ::1. Any other address is wanted.

@@ -69,6 +69,11 @@ pub struct Publisher {
     /// may still be cached.
     retired: Vec<Arc<Version>>,
 
+    /// Snapshots that a worker may still be answering from, and when each was
+    /// replaced, in seconds since the Unix epoch. Whoever lets go of one last
+    /// frees it, which is not to be a worker.
+    replaced: Vec<(u64, Arc<Snapshot>)>,
+
     health: StateHealth,
     last: Outcome,
     last_error: Option<Outcome>,
@@ -196,6 +201,7 @@ impl Publisher {
             regions: None,
             visited: BTreeSet::new(),
             retired: Vec::new(),
+            replaced: Vec::new(),
             health: StateHealth::default(),
             last: Outcome::default(),
             last_error: None,
@@ -531,7 +537,8 @@ impl Publisher {
     fn swap(&mut self, kept: Kept) {
         let old = versions(&self.kept);
         self.kept = Arc::new(kept);
-        self.served.store(Arc::new(snapshot(&self.kept, &self.settings)));
+        let replaced = self.served.swap(Arc::new(snapshot(&self.kept, &self.settings)));
+        self.replaced.push((self.clock.now().second(), replaced));
         let new: BTreeSet<_> = versions(&self.kept).iter().map(Arc::as_ptr).collect();
         self.retired.extend(old.into_iter().filter(|version| !new.contains(&Arc::as_ptr(version))));
     }
@@ -539,6 +546,7 @@ impl Publisher {
     /// Lets go of versions that nobody is answered from, once nobody can be
     /// again: afterwards the clock may be set.
     fn forget_settled(&mut self, now: u64) {
+        self.replaced.retain(|(at, _)| now <= at + 1);
         let retired = self.retired.len();
         self.retired.retain(|version| version.last_expiry() > now);
         let has_settled = |zone: &KeptZone| {

@@ -1,4 +1,7 @@
-//! UDP and TCP through `hickory_server::Server`.
+//! The answer core behind `hickory_server::Server`.
+//!
+//! For transports that hickory has and we do not: DNS over QUIC and HTTPS.
+//! UDP and TCP have modules of their own, and nothing here serves yet.
 //!
 //! The core's octets cannot be handed to hickory, which encodes responses
 //! itself: they are decoded and given to it record by record. What arrives
@@ -13,7 +16,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hickory_proto::ProtoError;
@@ -29,33 +31,15 @@ use hickory_server::net::xfer::Protocol;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
 
-use super::Listener;
 use crate::answer::{self, Client, Transport, Verdict};
 use crate::clock::Clock;
 use crate::snapshot::{Moment, Snapshot};
 
-/// How long a connection may be idle (RFC 7766 section 6.2.3 asks for some
-/// seconds; resolvers open a new connection at little cost).
-pub const TCP_IDLE: Duration = Duration::from_secs(10);
-
-/// Responses that may wait for a slow reader of one connection.
-const TCP_QUEUE: usize = 32;
-
-/// Serves the sockets of listeners from whatever snapshot is published.
+/// Returns hickory's server, to which sockets are still to be given.
 ///
-/// Must be called inside a tokio runtime.
-pub fn start(
-    listeners: Vec<Listener>,
-    snapshot: Arc<ArcSwap<Snapshot>>,
-    clock: Arc<Clock>,
-) -> std::io::Result<Server<impl RequestHandler>> {
-    let mut server = Server::new(Handler { snapshot, clock });
-    for listener in listeners {
-        server.register_socket(tokio::net::UdpSocket::from_std(listener.udp)?);
-        let tcp = tokio::net::TcpListener::from_std(listener.tcp)?;
-        server.register_listener(tcp, TCP_IDLE, TCP_QUEUE);
-    }
-    Ok(server)
+/// Whoever gives it sockets must do so inside a tokio runtime.
+pub fn server(snapshot: Arc<ArcSwap<Snapshot>>, clock: Arc<Clock>) -> Server<impl RequestHandler> {
+    Server::new(Handler { snapshot, clock })
 }
 
 //----------- Handler --------------------------------------------------------

@@ -37,6 +37,21 @@ pub fn has_address(address: &str) -> bool {
     found
 }
 
+/// Says whether a server can have the receive buffers that it asks for.
+pub fn has_large_buffers() -> bool {
+    const CAP_NET_ADMIN: u64 = 1 << 12;
+    let file = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let limit = file("/proc/sys/net/core/rmem_max").trim().parse().unwrap_or(0);
+    let capabilities = file("/proc/self/status")
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    let found = limit >= 4 << 20 || capabilities.is_some_and(|set| set & CAP_NET_ADMIN != 0);
+    if !found {
+        skip("this host grants no receive buffer of 4 MiB (net.core.rmem_max)");
+    }
+    found
+}
+
 /// Says why a test, or part of it, is not run; with `TRUNKDNS_TESTS=all`, as
 /// CI sets it, fails instead.
 pub fn skip(reason: &str) {
@@ -169,14 +184,8 @@ impl Server {
     pub fn tcp(&self, message: &[u8]) -> Vec<u8> {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut framed = (message.len() as u16).to_be_bytes().to_vec();
-        framed.extend(message);
-        stream.write_all(&framed).unwrap();
-        let mut len = [0; 2];
-        stream.read_exact(&mut len).unwrap();
-        let mut octets = vec![0; u16::from_be_bytes(len).into()];
-        stream.read_exact(&mut octets).unwrap();
-        octets
+        stream.write_all(&framed(message)).unwrap();
+        read_framed(&mut stream).unwrap()
     }
 
     /// Asks with dig, `dig @SERVER -p PORT arguments`; returns its output.
@@ -217,6 +226,20 @@ pub fn command(config: &Path, arguments: &str) -> (Option<i32>, String) {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+/// Returns a message as it goes over TCP.
+pub fn framed(message: &[u8]) -> Vec<u8> {
+    [&(message.len() as u16).to_be_bytes(), message].concat()
+}
+
+/// Reads a message from TCP.
+pub fn read_framed(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut len = [0; 2];
+    stream.read_exact(&mut len)?;
+    let mut octets = vec![0; u16::from_be_bytes(len).into()];
+    stream.read_exact(&mut octets)?;
+    Ok(octets)
 }
 
 /// Writes the shipped example to a folder with another `listen`; returns the

@@ -1,0 +1,380 @@
+//! What is counted, and where the numbers stand.
+//!
+//! ```text
+//!  UDP worker ── OwnLane ───┐
+//!  UDP worker ── OwnLane ───┼──> Counters::total() -> Totals ── rows() ──> by name
+//!  TCP connections ── SharedLane ──┘
+//! ```
+//!
+//! Every message that arrives has exactly one outcome: a [`Counter`] of the
+//! kind [`Kind::Outcome`], or a [`Reason`] for which it is malformed. All else
+//! is counted beside. Counters only grow, and wrap after 2^64.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::answer::{Cause, Outcome, Transport, Verdict};
+use crate::wire::Reason;
+
+/// Defines [`Counter`] from one table: kind, variant, name, meaning.
+macro_rules! counters {
+    ($( $kind:ident $variant:ident $name:literal $meaning:literal )*) => {
+        /// Something that is counted.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum Counter {
+            $( #[doc = $meaning] $variant, )*
+        }
+
+        impl Counter {
+            /// Every counter, in the order of the table.
+            pub const ALL: &'static [Counter] = &[$( Counter::$variant, )*];
+
+            /// Returns the stable name, for metrics.
+            pub fn name(self) -> &'static str {
+                match self { $( Counter::$variant => $name, )* }
+            }
+
+            /// Returns what is counted, in a sentence.
+            pub fn help(self) -> &'static str {
+                match self { $( Counter::$variant => $meaning, )* }
+            }
+
+            /// Returns what kind of counter it is.
+            pub fn kind(self) -> Kind {
+                match self { $( Counter::$variant => Kind::$kind, )* }
+            }
+        }
+    };
+}
+
+counters! {
+    Outcome Answered "answered" "Messages answered with records."
+    Outcome Identity "identity" "Messages that asked who the server is."
+    Outcome Cookie "cookie" "Messages that asked for a cookie and nothing else (RFC 7873)."
+    Outcome NoData "no-data" "Messages for a name that exists without the type."
+    Outcome NoName "no-name" "Messages for a name that does not exist (NXDOMAIN)."
+    Outcome Referral "referral" "Messages for a name that is delegated away."
+    Outcome NoRoom "no-room" "Messages for which no response fits; none was sent."
+    Outcome NotServed "not-served" "Messages for a zone or class that is not served (REFUSED)."
+    Outcome Transfer "transfer" "Messages that asked for a zone transfer (REFUSED)."
+    Outcome TooLong "too-long" "Messages whose name a DNAME makes too long (YXDOMAIN)."
+    Outcome BadSource "bad-source" "Datagrams from port 0 or from the server itself; dropped."
+    Outcome Oversize "oversize" "Datagrams longer than any query; dropped."
+    Outcome Panicked "panicked" "Messages that met a fault in the server; dropped, and logged."
+    Event Truncated "truncated" "Responses that were cut short (TC)."
+    Event Dropped "dropped" "Messages without a response, whatever their outcome."
+    Event ReceiveDrops "receive-drops" "Datagrams that the system dropped: the buffer was full."
+    Event ReceiveErrors "receive-errors" "Failures to receive datagrams."
+    Event SendErrors "send-errors" "Responses that the system did not take."
+    Event Opened "opened" "TCP connections accepted and served."
+    Event Closed "closed" "TCP connections served that have ended, however they did."
+    Event RefusedFull "refused-full" "TCP connections closed at once: too many, and none idle."
+    Event RefusedNetwork "refused-network" "TCP connections closed at once: too many of a network."
+    Event ClosedOldest "closed-oldest" "TCP connections closed as the oldest idle, for a new one."
+    Event ClosedIdle "closed-idle" "TCP connections closed because no query came."
+    Event ClosedRead "closed-read" "TCP connections closed because a query was not completed."
+    Event ClosedWrite "closed-write" "TCP connections closed because responses were not read."
+    Event AcceptErrors "accept-errors" "Failures to accept a TCP connection, descriptors aside."
+    Event AcceptPauses "accept-pauses" "Pauses in accepting TCP connections: no descriptors left."
+}
+
+impl Counter {
+    /// Returns the counter of a cause, but for malformed messages, which are
+    /// counted by their reason.
+    fn of(cause: Cause) -> Result<Self, Reason> {
+        Ok(match cause {
+            Cause::Answered => Counter::Answered,
+            Cause::Identity => Counter::Identity,
+            Cause::Cookie => Counter::Cookie,
+            Cause::NoData => Counter::NoData,
+            Cause::NoName => Counter::NoName,
+            Cause::Referral => Counter::Referral,
+            Cause::NoRoom => Counter::NoRoom,
+            Cause::NotServed => Counter::NotServed,
+            Cause::Transfer => Counter::Transfer,
+            Cause::TooLong => Counter::TooLong,
+            Cause::Malformed(reason) => return Err(reason),
+        })
+    }
+}
+
+/// What kind of counter one is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// What became of a message. Each message has one of these, or is
+    /// malformed.
+    Outcome,
+
+    /// Anything else.
+    Event,
+}
+
+//----------- Counters -------------------------------------------------------
+
+/// All numbers, by who counts them. Reading them disturbs nobody.
+#[derive(Debug, Default)]
+pub struct Counters {
+    udp: Vec<Arc<Lane>>,
+    tcp: Vec<Arc<Lane>>,
+}
+
+impl Counters {
+    /// Returns a lane for one UDP worker.
+    pub(super) fn add_udp(&mut self) -> OwnLane {
+        let lane = Arc::<Lane>::default();
+        self.udp.push(lane.clone());
+        OwnLane(lane)
+    }
+
+    /// Returns a lane that TCP connections share.
+    pub(super) fn add_tcp(&mut self) -> SharedLane {
+        let lane = Arc::<Lane>::default();
+        self.tcp.push(lane.clone());
+        SharedLane(lane)
+    }
+
+    /// Returns the sums over all lanes.
+    ///
+    /// The numbers are not of one instant: some may miss what others hold.
+    pub fn total(&self) -> Totals {
+        Totals { udp: Counts::sum(&self.udp), tcp: Counts::sum(&self.tcp) }
+    }
+}
+
+//----------- Totals ---------------------------------------------------------
+
+/// The sums, by transport.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Totals {
+    /// Of datagrams.
+    pub udp: Counts,
+
+    /// Of connections and their messages.
+    pub tcp: Counts,
+}
+
+impl Totals {
+    /// Returns all sums in a fixed order.
+    pub fn rows(&self) -> impl Iterator<Item = Row> {
+        let transports = [(Transport::Udp, &self.udp), (Transport::Tcp, &self.tcp)];
+        transports.into_iter().flat_map(|(transport, counts)| {
+            let counters = Counter::ALL.iter().map(move |counter| Row {
+                transport,
+                kind: counter.kind(),
+                name: counter.name(),
+                reason: None,
+                help: counter.help(),
+                value: counts.of(*counter),
+            });
+            let reasons = Reason::ALL.iter().map(move |reason| Row {
+                transport,
+                kind: Kind::Outcome,
+                name: "malformed",
+                reason: Some(*reason),
+                help: "Messages that are no query.",
+                value: counts.malformed(*reason),
+            });
+            counters.chain(reasons)
+        })
+    }
+}
+
+/// A sum with what is to be said of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The transport.
+    pub transport: Transport,
+
+    /// What kind of counter it is.
+    pub kind: Kind,
+
+    /// The stable name.
+    pub name: &'static str,
+
+    /// Which malformed messages these are.
+    pub reason: Option<Reason>,
+
+    /// What is counted, in a sentence.
+    pub help: &'static str,
+
+    /// The sum.
+    pub value: u64,
+}
+
+//----------- Counts ---------------------------------------------------------
+
+/// The sums of one transport.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Counts {
+    cells: [u64; CELLS],
+}
+
+impl Counts {
+    fn sum(lanes: &[Arc<Lane>]) -> Self {
+        let mut cells = [0u64; CELLS];
+        for lane in lanes {
+            for (sum, cell) in cells.iter_mut().zip(&lane.cells) {
+                *sum = sum.wrapping_add(cell.load(Ordering::Relaxed));
+            }
+        }
+        Counts { cells }
+    }
+
+    /// Returns the sum of a counter.
+    pub fn of(&self, counter: Counter) -> u64 {
+        self.cells[counter as usize]
+    }
+
+    /// Returns how many messages were malformed in a way.
+    pub fn malformed(&self, reason: Reason) -> u64 {
+        self.cells[malformed_cell(reason)]
+    }
+
+    /// Returns how many messages arrived: the sum of all outcomes.
+    pub fn messages(&self) -> u64 {
+        let outcomes = Counter::ALL.iter().filter(|counter| counter.kind() == Kind::Outcome);
+        let well_formed: u64 = outcomes.map(|counter| self.of(*counter)).sum();
+        let malformed: u64 = Reason::ALL.iter().map(|reason| self.malformed(*reason)).sum();
+        well_formed + malformed
+    }
+}
+
+//----------- Lane -----------------------------------------------------------
+
+/// A lane's numbers: first the counters, then the reasons.
+const CELLS: usize = Counter::ALL.len() + Reason::ALL.len();
+
+fn malformed_cell(reason: Reason) -> usize {
+    Counter::ALL.len() + reason as usize
+}
+
+/// The numbers of one writer, or of a few.
+///
+/// Aligned to two cache lines, which processors fetch in pairs: no two
+/// writers ever touch the same one.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Lane {
+    cells: [AtomicU64; CELLS],
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Lane { cells: [const { AtomicU64::new(0) }; CELLS] }
+    }
+}
+
+/// Counts, one way or the other.
+pub(super) trait Tally {
+    /// Adds to a cell.
+    fn add_to_cell(&mut self, cell: usize, count: u64);
+
+    /// Counts something.
+    fn count(&mut self, counter: Counter) {
+        self.add(counter, 1);
+    }
+
+    /// Counts something several times.
+    fn add(&mut self, counter: Counter, count: u64) {
+        self.add_to_cell(counter as usize, count);
+    }
+
+    /// Counts what became of a message.
+    fn outcome(&mut self, outcome: &Outcome<'_>) {
+        match Counter::of(outcome.cause) {
+            Ok(counter) => self.count(counter),
+            Err(reason) => self.add_to_cell(malformed_cell(reason), 1),
+        }
+        if outcome.truncated {
+            self.count(Counter::Truncated);
+        }
+        if outcome.verdict == Verdict::Drop {
+            self.count(Counter::Dropped);
+        }
+    }
+
+    /// Counts a message that was dropped before it was looked at.
+    fn dropped(&mut self, counter: Counter) {
+        self.count(counter);
+        self.count(Counter::Dropped);
+    }
+}
+
+/// A lane with one writer. It is not `Clone`, and counting takes `&mut`, so
+/// that a load and a store are enough, which no processor has to lock.
+#[derive(Debug)]
+pub(super) struct OwnLane(Arc<Lane>);
+
+impl Tally for OwnLane {
+    fn add_to_cell(&mut self, cell: usize, count: u64) {
+        let cell = &self.0.cells[cell];
+        cell.store(cell.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+}
+
+/// A lane with several writers.
+#[derive(Clone, Debug)]
+pub(super) struct SharedLane(Arc<Lane>);
+
+impl Tally for SharedLane {
+    fn add_to_cell(&mut self, cell: usize, count: u64) {
+        self.0.cells[cell].fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_of_a_transport_are_summed() {
+        let mut counters = Counters::default();
+        let (mut one, mut two) = (counters.add_udp(), counters.add_udp());
+        let mut tcp = counters.add_tcp();
+        one.count(Counter::NoName);
+        two.add(Counter::NoName, 2);
+        tcp.clone().dropped(Counter::Panicked);
+        tcp.count(Counter::Opened);
+        let total = counters.total();
+        assert_eq!(total.udp.of(Counter::NoName), 3);
+        assert_eq!(total.tcp.of(Counter::NoName), 0);
+        assert_eq!((total.udp.messages(), total.tcp.messages()), (3, 1));
+        assert_eq!((total.tcp.of(Counter::Dropped), total.tcp.of(Counter::Opened)), (1, 1));
+    }
+
+    #[test]
+    fn a_message_has_one_outcome_whatever_else_is_counted_of_it() {
+        let mut counters = Counters::default();
+        let mut lane = counters.add_udp();
+        let reasons = Reason::ALL.iter().map(|reason| Cause::Malformed(*reason));
+        for (sent, cause) in (1..).zip([Cause::Answered, Cause::NoRoom].into_iter().chain(reasons))
+        {
+            let verdict = Verdict::Drop;
+            lane.outcome(&Outcome { truncated: true, ..Outcome::short(verdict, cause) });
+            assert_eq!(counters.total().udp.messages(), sent, "{cause:?}");
+        }
+        let total = counters.total().udp;
+        assert_eq!(total.of(Counter::Dropped), 2 + Reason::ALL.len() as u64);
+        assert_eq!(total.of(Counter::Truncated), total.of(Counter::Dropped));
+        assert_eq!(total.malformed(Reason::Short), 1);
+    }
+
+    #[test]
+    fn rows_have_names_of_their_own_and_hold_every_number() {
+        let mut counters = Counters::default();
+        counters.add_udp().count(Counter::Answered);
+        counters.add_tcp().add(Counter::ClosedIdle, 7);
+        let total = counters.total();
+        let mut names: Vec<_> = total
+            .rows()
+            .map(|row| (row.transport == Transport::Udp, row.name, row.reason))
+            .collect();
+        assert_eq!(names.len(), 2 * CELLS);
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 2 * CELLS);
+        assert_eq!(total.rows().map(|row| row.value).sum::<u64>(), 8);
+    }
+}

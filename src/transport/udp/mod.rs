@@ -1,0 +1,214 @@
+//! Datagrams, answered by threads of their own.
+//!
+//! ```text
+//!  address ─┬─ socket ── worker (thread) ─┐
+//!           └─ socket ── worker (thread) ─┤   one snapshot and one reading of
+//!  address ─┬─ socket ── worker (thread) ─┤   the clock a batch
+//!           └─ …                          ┘
+//! ```
+//!
+//! A worker has one socket, one batch of buffers and one lane of counters, and
+//! shares nothing that anybody writes: a query costs no allocation, no lock
+//! and no atomic operation beyond what reading a snapshot takes once a batch.
+//! A thread for each socket rather than one that polls several: it needs one
+//! system call less a batch, and a thread that sleeps costs nothing.
+//!
+//! Linux receives and sends in batches (`batched`, over `sys`); `portable`
+//! does the same with what every system has, one datagram at a time, and is
+//! what the tests hold `batched` against.
+
+#[cfg(target_os = "linux")]
+mod batched;
+#[cfg(any(test, not(target_os = "linux")))]
+mod portable;
+#[cfg(target_os = "linux")]
+pub(super) mod sys;
+#[cfg(test)]
+mod tests;
+
+#[cfg(target_os = "linux")]
+use self::batched::run;
+#[cfg(not(target_os = "linux"))]
+use self::portable::run;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, Guard};
+
+use super::counters::{Counter, OwnLane, Tally};
+use super::respond;
+use crate::answer::{Client, Transport};
+use crate::clock::Clock;
+use crate::snapshot::{Moment, Snapshot};
+
+/// The longest datagram that is looked at, in octets.
+///
+/// A query with every option that there is has under 1,000. Longer ones are
+/// dropped: they cost more than they could be worth.
+const MESSAGE_MAX: usize = 4096;
+
+/// Room for a datagram, and for more than the longest, so that one that was
+/// cut off is known from its length.
+///
+/// Not a multiple of 4,096, or the beginnings of all messages of a batch would
+/// compete for the same few lines of the processor's cache.
+const MESSAGE_ROOM: usize = MESSAGE_MAX + 64;
+
+/// The longest that a worker answers what is queued once it is to stop. A
+/// full receive buffer takes 50 ms.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// How long a worker pauses when receiving fails for no known reason, so that
+/// it does not spin.
+const ERROR_PAUSE: Duration = Duration::from_millis(10);
+
+//----------- Worker ---------------------------------------------------------
+
+/// What a thread answers by.
+pub(super) struct Worker {
+    /// What is published.
+    pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
+
+    /// The time.
+    pub(super) clock: Arc<Clock>,
+
+    /// Where it counts.
+    pub(super) lane: OwnLane,
+
+    /// The addresses that are listened on.
+    pub(super) listen: Arc<[SocketAddr]>,
+
+    /// Whether it is to stop.
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+impl Worker {
+    /// Starts the thread that answers what a socket receives, until `stop`.
+    pub(super) fn start(self, socket: UdpSocket, name: String) -> io::Result<JoinHandle<()>> {
+        thread::Builder::new().name(name).spawn(move || run(self, &socket))
+    }
+
+    /// Begins to answer the datagrams of a batch.
+    fn round(&mut self) -> Round<'_> {
+        Round {
+            snapshot: self.snapshot.load(),
+            now: self.clock.now(),
+            lane: &mut self.lane,
+            listen: &self.listen,
+        }
+    }
+
+    /// Says what to do about a failure to receive.
+    fn note_failure(&mut self, error: &io::Error) -> Next {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Next::Nothing,
+            io::ErrorKind::Interrupted => Next::Again,
+            _ => {
+                self.lane.count(Counter::ReceiveErrors);
+                thread::sleep(ERROR_PAUSE);
+                Next::Again
+            }
+        }
+    }
+}
+
+/// What to do when no datagram was received.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Next {
+    /// Try again.
+    Again,
+
+    /// There is none: stop, if that is wanted.
+    Nothing,
+}
+
+//----------- Round ----------------------------------------------------------
+
+/// One snapshot and one moment, which all datagrams of a batch are answered
+/// by.
+struct Round<'w> {
+    snapshot: Guard<Arc<Snapshot>>,
+    now: Moment,
+    lane: &'w mut OwnLane,
+    listen: &'w [SocketAddr],
+}
+
+impl Round<'_> {
+    /// Writes the response to a datagram; returns its length in octets, or
+    /// nothing where none is to be sent.
+    fn respond(&mut self, datagram: &Datagram<'_>, out: &mut [u8]) -> Option<usize> {
+        if self.is_unanswerable(datagram) {
+            self.lane.dropped(Counter::BadSource);
+            return None;
+        }
+        if datagram.message.len() > MESSAGE_MAX {
+            self.lane.dropped(Counter::Oversize);
+            return None;
+        }
+        let address = datagram.source.ip().to_canonical();
+        let client = Client { address, transport: Transport::Udp };
+        respond(self.lane, &self.snapshot, &client, self.now, datagram.message, out)
+    }
+
+    /// Says whether a reply could reach nobody, or the server itself.
+    ///
+    /// Responses are never answered, so that a server that hears itself falls
+    /// silent by itself; this is the second lock on that door.
+    fn is_unanswerable(&self, datagram: &Datagram<'_>) -> bool {
+        let source = datagram.source;
+        source.port() == 0
+            || self.listen.iter().any(|own| {
+                let is_own_address = match own.ip().is_unspecified() {
+                    true => datagram.destination == Some(source.ip()),
+                    false => own.ip() == source.ip(),
+                };
+                own.port() == source.port() && is_own_address
+            })
+    }
+}
+
+/// A datagram that arrived.
+#[derive(Clone, Copy, Debug)]
+struct Datagram<'d> {
+    /// Who sent it.
+    source: SocketAddr,
+
+    /// The address that it was sent to, where the socket has more than one.
+    destination: Option<IpAddr>,
+
+    /// What is in it; longer than [`MESSAGE_MAX`] where it was cut off.
+    message: &'d [u8],
+}
+
+//----------- Stopping -------------------------------------------------------
+
+/// Whether a worker is to stop, and until when.
+struct Stopping {
+    stop: Arc<AtomicBool>,
+    deadline: Option<Instant>,
+}
+
+impl Stopping {
+    fn new(stop: Arc<AtomicBool>) -> Self {
+        Stopping { stop, deadline: None }
+    }
+
+    /// Says whether to stop: from then on a worker takes what is queued, and
+    /// waits for nothing.
+    fn is_wanted(&mut self) -> bool {
+        if self.deadline.is_none() && self.stop.load(Ordering::Relaxed) {
+            self.deadline = Some(Instant::now() + DRAIN_TIME);
+        }
+        self.deadline.is_some()
+    }
+
+    /// Says whether there was enough time to take what was queued.
+    fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}

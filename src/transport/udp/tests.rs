@@ -1,0 +1,192 @@
+//! Both loops on real sockets, side by side.
+
+use std::path::Path;
+
+use super::*;
+use crate::clock;
+use crate::daemon::load;
+use crate::diag::{Report, Sources};
+use crate::transport::Listener;
+use crate::transport::counters::{Counters, Totals};
+
+/// The loop of a worker.
+type Run = fn(Worker, &UdpSocket);
+
+const ZONE: &str = "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n\
+                    *.wild TXT \"any\"\nsub NS ns.sub\nns.sub A 192.0.2.2\n";
+
+fn snapshot() -> Snapshot {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: String| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let large: String = (0..40).map(|at| format!("large TXT \"{at:0>100}\"\n")).collect();
+    write("zones/example/records.zone", ZONE.to_owned() + &large);
+    write("regions.toml", "default = \"all\"\n[regions.all]\nlocation = [0, 0]\n".into());
+    write(
+        "trunkdns.toml",
+        "server.identity = \"ns1\"\n[geoip]\ndatabases = []\nregions = \"regions.toml\"\n".into(),
+    );
+    load(&folder.path().join("trunkdns.toml"))
+}
+
+fn load(config: &Path) -> Snapshot {
+    let (mut sources, mut report) = (Sources::default(), Report::default());
+    let loaded = load::load(config, None, &mut sources, &mut report);
+    assert!(!report.has_errors(), "{}", report.render(&sources, false));
+    loaded.unwrap().into_snapshot()
+}
+
+/// Returns a query with EDNS.
+fn query(id: u16, name: &[u8], rtype: u8) -> Vec<u8> {
+    let header = [1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+    let behind = [0, rtype, 0, 1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
+    [&id.to_be_bytes()[..], &header, name, &behind].concat()
+}
+
+/// Messages of every kind, and each cut off anywhere.
+fn messages() -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    let names: [&[u8]; 8] = [
+        b"\x07example\0",
+        b"\x02nS\x07EXample\0",
+        b"\x05large\x07example\0",
+        b"\x01x\x04wild\x07example\0",
+        b"\x01x\x07example\0",
+        b"\x01x\x03sub\x07example\0",
+        b"\x03com\0",
+        b"\xc0\x0c\0",
+    ];
+    for name in names {
+        for rtype in [1, 2, 6, 16, 252, 255] {
+            let whole = query(messages.len() as u16, name, rtype);
+            let mut response = whole.clone();
+            response[2] |= 0x80;
+            let mut notify = whole.clone();
+            notify[2] |= 0x20;
+            messages.extend([response, notify, [&whole[..], b"!"].concat()]);
+            messages.extend((0..=whole.len()).step_by(7).map(|len| whole[..len].to_vec()));
+            messages.push(whole);
+        }
+    }
+    messages.push(vec![0; MESSAGE_MAX]);
+    messages.push(vec![0; MESSAGE_MAX + 1]);
+    messages.push(vec![0; 60_000]);
+    messages
+}
+
+/// Starts one worker; returns what it is asked at, and what ends it.
+fn start(run: Run, snapshot: Snapshot) -> (SocketAddr, impl FnOnce() -> Totals) {
+    let Listener { address, mut udp, .. } = Listener::bind(([127, 0, 0, 1], 0).into(), 1).unwrap();
+    let socket = udp.remove(0);
+    let mut counters = Counters::default();
+    let stop = Arc::new(AtomicBool::new(false));
+    let worker = Worker {
+        snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+        clock: Arc::new(Clock::new(clock::wall())),
+        lane: counters.add_udp(),
+        listen: [address].into(),
+        stop: stop.clone(),
+    };
+    let thread = thread::spawn(move || run(worker, &socket));
+    let end = move || {
+        stop.store(true, Ordering::Relaxed);
+        thread.join().unwrap();
+        counters.total()
+    };
+    (address, end)
+}
+
+/// Sends messages, all of them before any reply is read; returns the replies
+/// in the order in which they came, and what was counted.
+fn exchange(run: Run, messages: &[Vec<u8>]) -> (Vec<Vec<u8>>, Totals) {
+    let (address, end) = start(run, snapshot());
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket2::SockRef::from(&client).set_recv_buffer_size(4 << 20).unwrap();
+    for message in messages {
+        client.send_to(message, address).unwrap();
+    }
+    // What was sent is in the server's buffer: all of it is answered first.
+    let totals = end();
+    client.set_nonblocking(true).unwrap();
+    let mut octets = [0; 65_535];
+    let mut replies = Vec::new();
+    while let Ok((len, source)) = client.recv_from(&mut octets) {
+        assert_eq!(source, address);
+        replies.push(octets[..len].to_vec());
+    }
+    (replies, totals)
+}
+
+#[test]
+fn both_loops_give_the_same_replies_and_counts() {
+    let messages = messages();
+    let (replies, totals) = exchange(portable::run, &messages);
+    let udp = &totals.udp;
+    assert_eq!(udp.messages(), messages.len() as u64);
+    assert_eq!(udp.messages(), replies.len() as u64 + udp.of(Counter::Dropped));
+    assert_eq!(udp.of(Counter::Oversize), 2);
+    for counter in [Counter::Answered, Counter::Referral, Counter::NotServed, Counter::Truncated] {
+        assert!(udp.of(counter) > 0, "{counter:?}");
+    }
+    #[cfg(target_os = "linux")]
+    {
+        let (batched_replies, batched_totals) = exchange(batched::run, &messages);
+        assert!(batched_replies == replies);
+        assert_eq!(batched_totals, totals);
+    }
+}
+
+#[test]
+fn a_worker_that_has_nothing_to_do_ends() {
+    for run in [portable::run, run] {
+        let (_, end) = start(run, snapshot());
+        assert_eq!(end().udp.messages(), 0);
+    }
+}
+
+//----------- Sources --------------------------------------------------------
+
+/// Says whether a datagram is answered by a server that listens on addresses.
+fn is_answered(listen: &[&str], source: &str, destination: Option<&str>) -> bool {
+    let listen: Vec<_> = listen.iter().map(|address| address.parse().unwrap()).collect();
+    let mut counters = Counters::default();
+    let mut lane = counters.add_udp();
+    let snapshot = Arc::new(Snapshot::new(1, crate::snapshot::Settings::default(), []));
+    let mut round = Round {
+        snapshot: ArcSwap::new(snapshot).load(),
+        now: Moment(0),
+        lane: &mut lane,
+        listen: &listen,
+    };
+    let datagram = Datagram {
+        source: source.parse().unwrap(),
+        destination: destination.map(|address| address.parse().unwrap()),
+        message: &query(1, b"\x03com\0", 1),
+    };
+    let is_answered = round.respond(&datagram, &mut [0; 1232]).is_some();
+    let total = counters.total().udp;
+    assert_eq!(total.of(Counter::BadSource), u64::from(!is_answered));
+    assert_eq!(total.messages(), 1);
+    is_answered
+}
+
+#[test]
+fn port_0_and_the_server_itself_are_not_answered() {
+    let listen = ["192.0.2.53:53", "[2001:db8::53]:5300"];
+    assert!(is_answered(&listen, "192.0.2.1:53", None));
+    assert!(is_answered(&listen, "192.0.2.53:5300", None));
+    assert!(!is_answered(&listen, "192.0.2.1:0", None));
+    assert!(!is_answered(&listen, "192.0.2.53:53", None));
+    assert!(!is_answered(&listen, "[2001:db8::53]:5300", None));
+}
+
+#[test]
+fn a_server_on_all_addresses_does_not_answer_the_address_that_was_asked() {
+    let listen = ["0.0.0.0:53"];
+    assert!(is_answered(&listen, "192.0.2.1:53", Some("192.0.2.53")));
+    assert!(is_answered(&listen, "192.0.2.53:1053", Some("192.0.2.53")));
+    assert!(!is_answered(&listen, "192.0.2.53:53", Some("192.0.2.53")));
+}
