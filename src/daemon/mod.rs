@@ -36,6 +36,7 @@ use self::plane::{Job, Plane};
 use self::status::{Status, Surroundings};
 use crate::clock;
 use crate::config::model::Config;
+use crate::transport::counters::Counters;
 use crate::transport::{self, Listener};
 use crate::wire::Name;
 
@@ -59,10 +60,11 @@ async fn run(publisher: Publisher, ready: impl FnOnce(String)) -> Result<(), Err
     let path = publisher.config().admin.control.clone();
     let mut control =
         Control::bind(&path).map_err(|source| Error::Control { path: path.clone(), source })?;
-    let server = Server::new(&publisher, &listeners);
+    let addresses = listeners.iter().map(|listener| listener.address.to_string()).collect();
     let (served, clock) = (publisher.served().clone(), publisher.clock().clone());
     let tcp = publisher.config().tcp.clone();
     let transports = transport::start(listeners, served, clock, &tcp).map_err(Error::Runtime)?;
+    let server = Server::new(&publisher, addresses, transports.counters().clone());
     let (jobs, inbox) = mpsc::channel();
     let plane = Plane::new(publisher, server.started);
     std::thread::Builder::new()
@@ -94,16 +96,18 @@ async fn run(publisher: Publisher, ready: impl FnOnce(String)) -> Result<(), Err
 struct Server {
     board: Arc<arc_swap::ArcSwap<board::Board>>,
     clock: Arc<clock::Clock>,
+    counters: Arc<Counters>,
     listeners: Vec<String>,
     started: u64,
 }
 
 impl Server {
-    fn new(publisher: &Publisher, listeners: &[Listener]) -> Self {
+    fn new(publisher: &Publisher, listeners: Vec<String>, counters: Arc<Counters>) -> Self {
         Server {
             board: publisher.board().clone(),
             clock: publisher.clock().clone(),
-            listeners: listeners.iter().map(|listener| listener.address.to_string()).collect(),
+            counters,
+            listeners,
             started: publisher.last().at,
         }
     }
@@ -147,6 +151,7 @@ impl Server {
 
     fn status(&self) -> Status {
         let around = Surroundings {
+            totals: self.counters.total(),
             listeners: self.listeners.clone(),
             started: self.started,
             now: self.clock.now().second(),

@@ -6,9 +6,11 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::board::{Board, Outcome, StateHealth};
+use crate::answer::Transport;
 use crate::geo::DatabaseSummary;
 use crate::snapshot::{Entry, Timeline, Version};
 use crate::state::KeptZone;
+use crate::transport::counters::{Kind, Row, Totals};
 use crate::wire::Name;
 
 //----------- Status ---------------------------------------------------------
@@ -46,6 +48,9 @@ pub struct Status {
 
     /// When cached copies of SRV answers expire, by endpoint.
     pub endpoints: Vec<Endpoint>,
+
+    /// What became of messages and connections since the start.
+    pub counters: Vec<Count>,
 
     /// What became of the last time that files were taken in.
     pub last: Outcome,
@@ -133,9 +138,29 @@ pub struct Endpoint {
     pub names: u64,
 }
 
+/// How often something happened.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Count {
+    /// `udp` or `tcp`.
+    pub transport: String,
+
+    /// What; of malformed messages, the reason too.
+    pub name: String,
+
+    /// How often.
+    pub value: u64,
+
+    /// Whether it says what became of a message: each message has one such.
+    pub is_outcome: bool,
+}
+
 /// What the control plane does not know of itself.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
+    /// What became of messages and connections.
+    pub totals: Totals,
+
     /// Addresses that answer queries.
     pub listeners: Vec<String>,
 
@@ -171,11 +196,28 @@ impl Status {
             scheduled: zones().filter_map(|(name, zone)| scheduled(name, zone)).collect(),
             databases: kept.shared.databases.clone(),
             endpoints: endpoints(board),
+            counters: around.totals.rows().map(|row| Count::new(&row)).collect(),
             last: board.last.clone(),
             last_error: board.last_error.clone(),
             state: board.health.clone(),
             clock_steps: around.clock_steps,
             clock_deviation: around.clock_deviation,
+        }
+    }
+}
+
+impl Count {
+    fn new(row: &Row) -> Self {
+        let transport = match row.transport {
+            Transport::Udp => "udp",
+            _ => "tcp",
+        };
+        let reason = row.reason.map(|reason| format!(":{}", reason.name())).unwrap_or_default();
+        Count {
+            transport: transport.to_owned(),
+            name: format!("{}{reason}", row.name),
+            value: row.value,
+            is_outcome: row.kind == Kind::Outcome,
         }
     }
 }
@@ -268,9 +310,25 @@ impl Status {
             });
             writeln!(out, "database  {} ({age})", database.path)?;
         }
+        self.write_counters(out)?;
         self.write_changes(out)?;
         self.write_endpoints(out)?;
         self.write_troubles(out)
+    }
+
+    /// Writes how many messages came, and what has happened besides.
+    fn write_counters(&self, out: &mut String) -> std::fmt::Result {
+        for transport in ["udp", "tcp"] {
+            let counts = || self.counters.iter().filter(|count| count.transport == transport);
+            let messages: u64 =
+                counts().filter(|count| count.is_outcome).map(|count| count.value).sum();
+            write!(out, "{transport}       {messages} messages")?;
+            for count in counts().filter(|count| count.value > 0) {
+                write!(out, ", {} {}", count.name, count.value)?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
     }
 
     fn write_changes(&self, out: &mut String) -> std::fmt::Result {
