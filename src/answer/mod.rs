@@ -17,6 +17,7 @@
 //! way the regions that would see the same are intersected; the widest prefix
 //! around the client in which only these occur is the scope of the answer.
 
+mod body;
 mod change;
 mod exchange;
 mod identity;
@@ -229,8 +230,21 @@ fn respond<'s>(
         let prefix = exchange.steering_prefix();
         let address = prefix.unwrap_or(client.address);
         let view = timeline.view(address, now);
-        resolution = resolve_in(view.version(), address, question);
-        expiries = Some(&view.version().expiries);
+        let version = view.version();
+        let region = version.map.locate(address);
+        let is_settled = view.others().next().is_none() && snapshot.settings.spread_ttl == 0;
+        if let Some((body, slot)) =
+            is_settled.then(|| body::find(version, region, question)).flatten()
+        {
+            if prefix.is_some() {
+                exchange.set_scope(scope(version, address, &body.same));
+            }
+            if let Some(outcome) = body::write(query, &exchange, (version, body, slot), out) {
+                return outcome;
+            }
+        }
+        resolution = resolve::resolve(&version.zone, region, question);
+        expiries = Some(&version.expiries);
         ttls = Ttls {
             cap: view.cap(now, |other| !resolution.agrees(&resolve_in(other, address, question))),
             percent: snapshot.settings.spread_ttl,
@@ -340,19 +354,31 @@ fn write_records(
     records: &[Records<'_>],
     ttls: &Ttls,
 ) -> Result<(), Full> {
-    for group in records.chunk_by(|a, b| a.optional.is_some() && a.optional == b.optional) {
+    for group in groups(records) {
         let mark = writer.mark();
-        for rrset in group {
-            match write_rrset(writer, query, rrset, ttls) {
-                Err(Full) if rrset.optional.is_some() => {
-                    writer.rollback(mark);
-                    return Ok(());
-                }
-                result => result?,
+        match write_group(writer, query, group, ttls) {
+            Err(Full) if group.iter().all(|rrset| rrset.optional.is_some()) => {
+                writer.rollback(mark);
+                return Ok(());
             }
+            result => result?,
         }
     }
     Ok(())
+}
+
+/// Returns what is written or left out together.
+fn groups<'r, 's>(records: &'r [Records<'s>]) -> impl Iterator<Item = &'r [Records<'s>]> {
+    records.chunk_by(|a, b| a.optional.is_some() && a.optional == b.optional)
+}
+
+fn write_group(
+    writer: &mut ResponseWriter<'_>,
+    query: &Query<'_>,
+    group: &[Records<'_>],
+    ttls: &Ttls,
+) -> Result<(), Full> {
+    group.iter().try_for_each(|rrset| write_rrset(writer, query, rrset, ttls))
 }
 
 fn write_rrset(

@@ -13,6 +13,7 @@
 //! message. Nothing in here is ever edited, and nothing in here does I/O or
 //! reads a clock.
 
+mod body;
 mod expiry;
 mod timeline;
 mod zone;
@@ -25,6 +26,7 @@ use rustc_hash::FxBuildHasher;
 use crate::geo::RegionMap;
 use crate::wire::CookieSecrets;
 
+pub use self::body::{Bodies, Body, Cut};
 pub use self::expiry::{Expiries, HandedOut};
 pub use self::timeline::{Change, Entry, Moment, Network, Order, Publication, Timeline, View};
 pub use self::zone::{
@@ -119,13 +121,17 @@ pub struct Version {
     /// When copies of its SRV answers expire: the only thing here that ever
     /// changes, and no answer depends on it.
     pub expiries: Expiries,
+
+    /// Its SRV answers, ready to be copied.
+    pub bodies: Bodies,
 }
 
 impl Version {
     /// Returns a version that has answered nobody.
     pub fn new(zone: Arc<Zone>, map: Arc<RegionMap>) -> Self {
         let expiries = Expiries::new(zone.srv_count());
-        Version { zone, map, expiries }
+        let bodies = Bodies::new(zone.srv_count());
+        Version { zone, map, expiries, bodies }
     }
 
     /// Notes that anybody may have been handed out anything until now, in

@@ -106,6 +106,36 @@ impl<'a> ResponseWriter<'a> {
         Ok(())
     }
 
+    /// Writes records that were written behind this question before, the first
+    /// ones of a response; `counts` says how many each section has.
+    pub fn prebuilt(&mut self, octets: &[u8], counts: [u16; 3]) -> Result<(), Full> {
+        debug_assert_eq!(self.counts[1..], [0; 3], "names in it point to where they were written");
+        self.octets(octets)?;
+        self.counts[1..].copy_from_slice(&counts);
+        self.section = Section::Additional;
+        Ok(())
+    }
+
+    /// Returns how many octets are written.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Says whether nothing is written yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Returns how many octets there is room for still.
+    pub fn space(&self) -> usize {
+        self.room - self.len
+    }
+
+    /// Returns the number of entries in each section, the question's first.
+    pub fn counts(&self) -> [u16; 4] {
+        self.counts
+    }
+
     /// Returns the state, to come back to with [`rollback`](Self::rollback).
     pub fn mark(&self) -> Mark {
         Mark { len: self.len, counts: self.counts, section: self.section, names: self.names.len() }
