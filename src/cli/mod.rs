@@ -15,9 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::model::Config;
 use crate::daemon::control;
-use crate::diag::{Report, Sources};
 
 /// Runs the command that the arguments ask for.
 pub fn run() -> ExitCode {
@@ -63,10 +61,7 @@ enum Command {
 
 /// Gives a command to the running server.
 fn ask(config: &Path, command: &control::Command) -> Result<control::Reply, String> {
-    let socket = match read_config(config) {
-        Some(config) => config.admin.control,
-        None => default_state(config).join("control.sock"),
-    };
+    let socket = crate::config::read_places(config).control;
     control::call(&socket, command).map_err(|error| {
         format!("no server answers on {} ([admin] control): {error}", socket.display())
     })
@@ -75,19 +70,7 @@ fn ask(config: &Path, command: &control::Command) -> Result<control::Reply, Stri
 /// Says whether a server that starts has something to serve although its
 /// tables have errors.
 fn has_last_good(config: &Path) -> bool {
-    let folder = read_config(config).map(|config| config.server.state);
-    crate::state::has_last_good(&folder.unwrap_or_else(|| default_state(config)))
-}
-
-/// Reads a configuration as far as it can be read: with errors in it, it
-/// still names the places of the server that serves the last good one.
-fn read_config(path: &Path) -> Option<Config> {
-    crate::config::read_config(&mut Sources::default(), path, &mut Report::default())
-}
-
-/// Returns the state folder of a configuration that says nothing of it.
-fn default_state(config: &Path) -> PathBuf {
-    config.parent().unwrap_or(Path::new("")).join("state")
+    crate::state::has_last_good(&crate::config::read_places(config).state)
 }
 
 //----------- Output ---------------------------------------------------------

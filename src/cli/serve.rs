@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 use super::wants_color;
-use crate::daemon::{self, Publisher};
+use crate::daemon;
 
 /// Serves until told to stop.
 ///
@@ -15,14 +15,7 @@ use crate::daemon::{self, Publisher};
 /// folder is in use, or an address cannot be bound; 0 after SIGTERM or SIGINT.
 pub(super) fn run(config: &Path) -> ExitCode {
     start_logging();
-    let publisher = match Publisher::start(config) {
-        Ok(publisher) => publisher,
-        Err(error) => {
-            eprintln!("trunkdns: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match daemon::serve(publisher, |ready| {
+    match daemon::serve(config, |ready| {
         // Serving does not depend on somebody reading this.
         let _ = writeln!(std::io::stdout(), "{ready}");
     }) {

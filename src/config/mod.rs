@@ -35,5 +35,5 @@ pub use self::directory::{ZoneFolder, read_zones_directory};
 pub use self::master::read_master;
 pub use self::regions::read_regions;
 pub use self::secrets::read_cookie_secrets;
-pub use self::server::read_config;
+pub use self::server::{Places, read_config, read_places};
 pub use self::zone::read_zone;

@@ -68,7 +68,7 @@ pub struct Server {
 }
 
 /// `[tcp]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Tcp {
     /// Connections that there may be.
     pub connections: usize,

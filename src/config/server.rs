@@ -1,7 +1,7 @@
 //! `trunkdns.toml`.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::model::{Admin, Config, Geoip, Handover, HandoverMode, Server, Tcp};
@@ -18,6 +18,33 @@ pub fn read_config(sources: &mut Sources, path: &Path, report: &mut Report) -> O
     let text = Text::read(sources, path, report)?;
     let folder = text.folder();
     text.parse(report, |root, report| config(root, folder, report)).whole()
+}
+
+/// Returns where a configuration has the server keep and hear things, as far
+/// as it can be read at all: a server that serves the last good one must be
+/// found although the file is broken.
+pub fn read_places(path: &Path) -> Places {
+    let (mut sources, mut report) = (Sources::default(), Report::default());
+    let text = Text::read(&mut sources, path, &mut report);
+    let config = text.map(|text| {
+        let folder = text.folder().to_owned();
+        text.parse(&mut report, |root, report| config(root, &folder, report)).value
+    });
+    let state = path.parent().unwrap_or(Path::new("")).join("state");
+    match config {
+        Some(config) => Places { state: config.server.state, control: config.admin.control },
+        None => Places { control: state.join("control.sock"), state },
+    }
+}
+
+/// Where a server keeps and hears things.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// `[server] state`
+    pub state: PathBuf,
+
+    /// `[admin] control`
+    pub control: PathBuf,
 }
 
 fn config(mut root: Fields<'_>, folder: &Path, report: &mut Report) -> Config {

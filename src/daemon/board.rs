@@ -68,6 +68,18 @@ pub struct Held {
 }
 
 impl Outcome {
+    /// Says whether another outcome says nothing else.
+    pub fn says_the_same(&self, other: &Outcome) -> bool {
+        let held = |outcome: &Outcome| -> Vec<(String, String)> {
+            let held = outcome.held_back.iter();
+            held.map(|held| (held.what.clone(), held.why.clone())).collect()
+        };
+        self.is_whole == other.is_whole
+            && self.lines.is_empty()
+            && self.findings == other.findings
+            && held(self) == held(other)
+    }
+
     /// Notes that something is held back.
     pub fn hold(&mut self, what: impl ToString, why: impl Into<String>) {
         self.is_whole = false;

@@ -7,11 +7,10 @@
 //!
 //! # Limits
 //!
-//! A command has at most 1 MiB and ten seconds to arrive; 16 connections are
+//! A command has at most 1 MiB and ten seconds to arrive; 64 connections are
 //! served at a time, and others wait.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +31,7 @@ const COMMAND_MAX: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Connections that are served at a time.
-const CONNECTIONS_MAX: usize = 16;
+const CONNECTIONS_MAX: usize = 64;
 
 //----------- Command, Reply -------------------------------------------------
 
@@ -102,18 +101,20 @@ impl Control {
         }
         match std::fs::symlink_metadata(path) {
             Ok(metadata) if is_socket(&metadata) => std::fs::remove_file(path)?,
-            _ => {}
+            Ok(_) => {
+                let why = "there is a file of that name that is no socket";
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+            }
+            Err(_) => {}
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)?;
         }
-        // Nobody may connect before the mode is set: the socket appears under
-        // its name with it.
-        let hidden = path.with_extension("new");
-        let _ = std::fs::remove_file(&hidden);
-        let listener = UnixListener::bind(&hidden)?;
-        std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600))?;
-        std::fs::rename(&hidden, path)?;
+        // From the first moment on nobody else may connect.
+        let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+        let listener = UnixListener::bind(path);
+        rustix::process::umask(mask);
+        let listener = listener?;
         Ok(Control { path: path.to_owned(), listener: Some(listener) })
     }
 
@@ -207,4 +208,33 @@ pub fn call(path: &Path, command: &Command) -> io::Result<Reply> {
         ));
     }
     Ok(serde_json::from_str(&line)?)
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[tokio::test]
+    async fn a_file_that_is_no_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("precious.toml");
+        std::fs::write(&path, "precious").unwrap();
+        assert_eq!(Control::bind(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_left_behind_is_replaced_by_one_for_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let control = Control::bind(&path).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(control);
+        assert!(!path.exists());
+    }
 }

@@ -54,15 +54,17 @@ fn counts(zone: &Zone) -> BTreeMap<(Vec<u8>, Rtype), usize> {
 /// Says why a new zone is held back, if another zone has answered for its
 /// names: its answers would change without a handover.
 pub(super) fn takes_over(kept: &Kept, origin: &Name) -> Option<String> {
-    let mut above = kept.zones.values().filter(|zone| {
-        let zone = &zone.timeline.newest().zone;
-        zone.origin() != origin && origin.is_within(zone.origin()) && answers_below(zone, origin)
+    let mut above = kept.zones.iter().filter(|(name, zone)| {
+        // Versions on their way out count: their answers are cached.
+        let mut versions = zone.timeline.entries().iter().map(|entry| &entry.version);
+        *name != origin
+            && origin.is_within(name)
+            && versions.any(|version| answers_below(&version.zone, origin))
     });
-    above.next_back().map(|zone| {
+    above.next_back().map(|(name, _)| {
         format!(
-            "{} has records at or below its name, which cached copies would contradict; \
-             `trunkdns reload --now` serves it at once",
-            zone.timeline.newest().zone.origin()
+            "{name} has records at or below its name, or had until now, which cached copies would \
+             contradict; `trunkdns reload --now` serves it at once"
         )
     })
 }

@@ -47,9 +47,6 @@ pub fn load(
         report.add(no_zones(&config.zones));
     }
     let shared_is_sound = !report.has_errors();
-    let known = known.filter(|known| {
-        shared.as_ref().is_some_and(|shared| shared.regions.files == known.shared.regions.files)
-    });
     let folders = folders.unwrap_or_default();
     let present = folders.iter().map(|zone| zone.folder.clone()).collect();
     let zones = folders
@@ -256,7 +253,8 @@ pub fn compile_folder(
     let modified = sources.modified(folder.files);
     let known = known.and_then(|known| known.zones.get(&tables.origin));
     let newest = known.map(|known| known.timeline.newest().zone.clone());
-    let unchanged = newest.clone().filter(|_| known.is_some_and(|known| known.tables == files));
+    let unchanged =
+        newest.clone().filter(|_| known.is_some_and(|known| known.is_made_of(&files, regions)));
     let zone = match unchanged {
         Some(zone) => zone,
         None => {

@@ -25,7 +25,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,20 +42,32 @@ use crate::wire::Name;
 
 pub use self::publisher::{Error as StartError, Publisher, Request};
 
-/// Serves what is published until SIGTERM or SIGINT.
+/// Serves what a configuration file names until SIGTERM or SIGINT.
 ///
 /// `ready` is called once, with a line for the operator, when every address
 /// answers.
-pub fn serve(publisher: Publisher, ready: impl FnOnce(String)) -> Result<(), Error> {
+pub fn serve(path: &Path, ready: impl FnOnce(String)) -> Result<(), Error> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
-    runtime.block_on(run(publisher, ready))
+    let result = runtime.block_on(run(path.to_owned(), ready));
+    // What is still being read when the server is stopped leads nowhere.
+    runtime.shutdown_background();
+    result
 }
 
-async fn run(publisher: Publisher, ready: impl FnOnce(String)) -> Result<(), Error> {
+async fn run(path: PathBuf, ready: impl FnOnce(String)) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
+    // From now on SIGHUP does not end the server, which may read for long.
     let mut hangup = signal(SignalKind::hangup()).map_err(Error::Runtime)?;
+    let starting = tokio::task::spawn_blocking(move || Publisher::start(&path));
+    let publisher = tokio::select! {
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+        started = starting => started.map_err(|error| Error::Runtime(io::Error::other(error)))?,
+    };
+    let publisher = publisher.map_err(Error::Start)?;
+    plane::log(publisher.last());
     let listeners = bind(publisher.config())?;
     let path = publisher.config().admin.control.clone();
     let mut control =
@@ -66,7 +78,7 @@ async fn run(publisher: Publisher, ready: impl FnOnce(String)) -> Result<(), Err
     let transports = transport::start(listeners, served, clock, &tcp).map_err(Error::Runtime)?;
     let server = Server::new(&publisher, addresses, transports.counters().clone());
     let (jobs, inbox) = mpsc::channel();
-    let plane = Plane::new(publisher, server.started);
+    let plane = Plane::new(publisher);
     std::thread::Builder::new()
         .name("control-plane".into())
         .spawn(move || plane.run(&inbox))
@@ -224,6 +236,9 @@ pub enum Error {
     /// None of the addresses exists on this host.
     NoListener,
 
+    /// There is nothing to serve.
+    Start(StartError),
+
     /// The runtime or a signal handler failed.
     Runtime(io::Error),
 }
@@ -244,6 +259,7 @@ impl fmt::Display for Error {
             Error::Control { path, source } => {
                 write!(f, "cannot listen on {} ([admin] control): {source}", path.display())
             }
+            Error::Start(error) => error.fmt(f),
             Error::NoListener => f.write_str("no address of [server] listen exists on this host"),
             Error::Runtime(source) => write!(f, "cannot run: {source}"),
         }
@@ -256,6 +272,7 @@ impl std::error::Error for Error {
             Error::Bind { source, .. } | Error::Control { source, .. } | Error::Runtime(source) => {
                 Some(source)
             }
+            Error::Start(error) => Some(error),
             Error::NoListener => None,
         }
     }

@@ -40,10 +40,9 @@ pub(super) struct Plane {
 }
 
 impl Plane {
-    /// Returns a plane whose files were read since a time, in seconds since
-    /// the Unix epoch.
-    pub(super) fn new(publisher: Publisher, since: u64) -> Self {
-        let watch = Watch::new(publisher.visited(), since);
+    /// Returns a plane that goes on with what a publisher has begun.
+    pub(super) fn new(publisher: Publisher) -> Self {
+        let watch = Watch::new(publisher.visited(), publisher.since());
         let now = Instant::now();
         Plane { publisher, watch, next_look: now, next_tick: now, deviation: 0 }
     }
@@ -54,14 +53,27 @@ impl Plane {
             let wake = self.next_tick.min(self.next_look);
             match jobs.recv_timeout(wake.saturating_duration_since(Instant::now())) {
                 Ok(job) => {
-                    let outcome = self.reload(&job.request);
-                    if let Some(reply) = job.reply {
-                        // Whoever asked may have gone.
-                        let _ = reply.send(outcome);
-                    }
+                    // What has been asked for by now is done in one go where
+                    // it is the same.
+                    let jobs: Vec<_> = [job].into_iter().chain(jobs.try_iter()).collect();
+                    self.reload_all(jobs);
                 }
                 Err(RecvTimeoutError::Timeout) => self.do_what_is_due(),
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn reload_all(&mut self, mut jobs: Vec<Job>) {
+        while !jobs.is_empty() {
+            let first = jobs[0].request.clone();
+            let (same, others): (Vec<_>, Vec<_>) =
+                jobs.into_iter().partition(|job| job.request.asks_the_same(&first));
+            jobs = others;
+            let outcome = self.reload(&first);
+            for reply in same.into_iter().filter_map(|job| job.reply) {
+                // Whoever asked may have gone.
+                let _ = reply.send(outcome.clone());
             }
         }
     }
@@ -89,14 +101,23 @@ impl Plane {
 
     fn check_clock(&mut self) {
         let may_follow = !self.publisher.is_in_handover();
+        let before = self.publisher.clock().now();
         self.deviation = self.publisher.clock().check(clock::wall(), self.deviation, may_follow);
+        if self.publisher.clock().now() < before {
+            self.publisher.note_step_back();
+        }
     }
 
     fn reload(&mut self, request: &Request) -> Outcome {
-        self.watch.mark();
+        // What is asked for by zone leaves other edits for the watch to see.
+        if request.zones.is_empty() {
+            self.watch.mark();
+        }
         let by = request.by.clone();
         let done = self.guarded(&by, |plane| Some(plane.publisher.reload(request)));
-        self.watch.follow(self.publisher.visited());
+        if request.zones.is_empty() {
+            self.watch.follow(self.publisher.visited());
+        }
         let outcome = done.unwrap_or_default();
         log(&outcome);
         outcome

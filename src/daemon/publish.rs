@@ -45,11 +45,17 @@ pub struct Candidate {
     /// What it was compiled from.
     pub tables: Arc<Tables>,
 
-    /// When the tables were written, in seconds since the Unix epoch.
-    pub modified: u64,
+    /// The serial that the tables suggest, a time in seconds since the Unix
+    /// epoch: the one that they are to take effect at, else the one when they
+    /// were written.
+    pub stamp: u64,
 
-    /// When it is to take effect, in seconds since the Unix epoch.
+    /// When it is to take effect, in seconds since the Unix epoch, if that is
+    /// still to come.
     pub effective: Option<u64>,
+
+    /// Whether everybody is to change over then, or at once.
+    pub immediate: bool,
 
     /// Whether tables that are scheduled stay so: this is what is in force
     /// until then.
@@ -98,13 +104,17 @@ impl Draft {
     fn apply(&mut self, edit: &Edit, order: Order, changes: &Changes) {
         let known = self.kept.zones.get(&edit.origin);
         let Some(candidate) = &edit.candidate else {
-            self.kept.zones.remove(&edit.origin);
+            if let Some(zone) = self.kept.zones.remove(&edit.origin) {
+                self.kept.removed.insert(edit.origin.clone(), zone.serial);
+            }
             return self.note(&edit.origin, "is removed".to_owned());
         };
-        let order = Order { effective: candidate.effective, ..order };
+        let Candidate { effective, immediate, .. } = *candidate;
+        let order = Order { effective, immediate, ..order };
         let map = self.kept.shared.map.clone();
         let Some(known) = known else {
-            let zone = begin(candidate, map, order);
+            let serial = self.kept.removed.remove(&edit.origin).unwrap_or(0);
+            let zone = begin(candidate, map, order, serial);
             self.kept.zones.insert(edit.origin.clone(), Arc::new(zone));
             return self.note(&edit.origin, "is added".to_owned());
         };
@@ -115,6 +125,9 @@ impl Draft {
         let mut line = None;
         match publication {
             Publication::Scheduled { begin } => {
+                if timeline.newest_is_not(&known.timeline) {
+                    zone.timeline = Arc::new(timeline);
+                }
                 // Scheduled tables have a time.
                 let effective = candidate.effective.unwrap_or(begin);
                 let tables = candidate.tables.clone();
@@ -130,7 +143,7 @@ impl Draft {
             }
             Publication::Published => {
                 zone.take_tables(candidate);
-                zone.take_newest(timeline, candidate, order.now);
+                zone.take_newest(timeline, candidate);
                 line = Some(published(&zone.timeline, order));
             }
         }
@@ -150,11 +163,12 @@ impl Draft {
     }
 }
 
-/// Returns a zone that was not served before, in force for everybody.
-fn begin(candidate: &Candidate, map: Arc<RegionMap>, order: Order) -> KeptZone {
+/// Returns a zone that is not served, in force for everybody; `serial` is the
+/// highest that it had when it was, or 0.
+fn begin(candidate: &Candidate, map: Arc<RegionMap>, order: Order, serial: u32) -> KeptZone {
     let mut zone = candidate.zone.clone();
     if !zone.has_own_serial() {
-        let serial = later_serial(0, candidate.stamp(order.now));
+        let serial = later_serial(serial, candidate.stamp as u32);
         zone = Arc::new((*zone).clone().with_serial(serial));
     }
     let serial = zone.serial();
@@ -185,15 +199,6 @@ fn published(timeline: &Timeline, order: Order) -> String {
     )
 }
 
-impl Candidate {
-    /// Returns the serial that the tables suggest: a time.
-    fn stamp(&self, now: u64) -> u32 {
-        // A file that was written in the future is not to take the serial
-        // there. Serials are numbers of 32 bits: in 2106 they begin anew.
-        self.effective.unwrap_or(self.modified.min(now)) as u32
-    }
-}
-
 impl KeptZone {
     /// Takes in what the newest version is compiled from. Tables that waited
     /// are replaced with it.
@@ -207,14 +212,14 @@ impl KeptZone {
     }
 
     /// Takes in a timeline with a new version, which gets its serial.
-    fn take_newest(&mut self, timeline: Timeline, candidate: &Candidate, now: u64) {
+    fn take_newest(&mut self, timeline: Timeline, candidate: &Candidate) {
         let zone = &candidate.zone;
         let is_changed = !Arc::ptr_eq(zone, &self.timeline.newest().zone);
         self.timeline = Arc::new(timeline);
         if zone.has_own_serial() {
             self.serial = zone.serial();
         } else if is_changed {
-            self.serial = later_serial(self.serial, candidate.stamp(now));
+            self.serial = later_serial(self.serial, candidate.stamp as u32);
             let zone = Arc::new((**zone).clone().with_serial(self.serial));
             let version = Version::new(zone, self.timeline.newest().map.clone());
             self.timeline = Arc::new(self.timeline.with_newest(Arc::new(version)));

@@ -28,13 +28,17 @@ use crate::config;
 use crate::config::model::{Config, Handover, HandoverMode};
 use crate::diag::{Report, Sources};
 use crate::geo::RegionTable;
-use crate::snapshot::{Moment, Order, Settings, Snapshot, Version};
+use crate::snapshot::{Moment, Order, Settings, Snapshot, Version, Zone};
 use crate::state::{self, Found, Kept, KeptZone, Shared, State, Tables};
 use crate::wire::Name;
 
 /// How long a failed write or a scheduled table that does not fit waits until
 /// it is tried again, in seconds.
 const RETRY: u64 = 10;
+
+/// How long files that could not be taken in wait until they are read again
+/// although nothing is seen of a change, in seconds.
+const RETRY_BROKEN: u64 = 60;
 
 //----------- Publisher ------------------------------------------------------
 
@@ -62,8 +66,20 @@ pub struct Publisher {
     /// that was kept.
     regions: Option<RegionTable>,
 
+    /// The configuration that the server started with: of some keys it goes on
+    /// counting.
+    started_with: Config,
+
     /// Every path that the last reading looked at.
     visited: BTreeSet<PathBuf>,
+
+    /// When the first reading began, by the system's clock, in seconds since
+    /// the Unix epoch.
+    since: u64,
+
+    /// When to try again what could not be read or written, in seconds since
+    /// the Unix epoch.
+    retry_at: Option<u64>,
 
     /// Versions that nobody is answered from any more, and of which copies
     /// may still be cached.
@@ -103,12 +119,11 @@ impl Publisher {
     pub fn start(path: &Path) -> Result<Publisher, Error> {
         let (mut sources, mut report) = (Sources::default(), Report::default());
         let config = config::read_config(&mut sources, path, &mut report);
-        // Where the configuration cannot be read, what was served last may
-        // still be in the place where it is by default.
-        let default = || path.parent().unwrap_or(Path::new("")).join("state");
-        let folder = config.as_ref().map_or_else(default, |config| config.server.state.clone());
+        // Where the configuration is broken, what can be read of it may still
+        // say where that is which was served last.
+        let folder = config::read_places(path).state;
         if config.is_none() && !folder.exists() {
-            return Err(Error::Refused { findings: report.render(&sources, false) });
+            return Err(Error::refused(report.render(&sources, false), None));
         }
         let (state, found) = State::open(&folder).map_err(Error::State)?;
         let damaged = match found {
@@ -126,18 +141,20 @@ impl Publisher {
 
     /// Begins with the operator's files.
     fn begin(path: &Path, state: State, damaged: Option<String>) -> Result<Publisher, Error> {
+        let since = clock::wall().second();
         let (mut sources, mut report) = (Sources::default(), Report::default());
         let loaded = load::load(path, None, &mut sources, &mut report);
         let findings = report.render(&sources, false);
         let Some(loaded) = loaded.filter(|_| !report.has_errors()) else {
-            return Err(Error::Refused { findings });
+            return Err(Error::refused(findings, damaged));
         };
         let shared = loaded.shared.clone();
-        let kept = Kept { generation: 0, time: 0, shared, zones: Default::default() };
+        let kept = Kept::new(shared);
         let health = StateHealth { damaged, ..StateHealth::default() };
         let (config, settings) = (loaded.config.clone(), loaded.settings.clone());
         let mut publisher = Self::new(path, state, kept, config, settings);
         publisher.health = health;
+        publisher.since = since;
         publisher.visited = sources.visited().clone();
         let mut outcome = publisher.outcome("the start", findings, true);
         let request = Request { now: true, force: true, ..Request::default() };
@@ -163,6 +180,9 @@ impl Publisher {
         let mut publisher = Self::new(path, state, kept, config, settings);
         publisher.regions = read_kept(&publisher.kept.shared.regions, config::read_regions);
         let now = publisher.clock.now().second();
+        if publisher.state.served() != Some(publisher.kept.generation) {
+            publisher.publish_again(now);
+        }
         for zone in publisher.kept.zones.values() {
             for entry in zone.timeline.entries() {
                 entry.version.assume_handed_out(now);
@@ -174,7 +194,7 @@ impl Publisher {
 
     fn new(path: &Path, state: State, kept: Kept, config: Config, settings: Settings) -> Self {
         let wall = clock::wall();
-        let floor = Moment(kept.time * 1000);
+        let floor = floor(&kept);
         if wall < floor {
             tracing::warn!(
                 "the system's clock is {} s before the last publication: time begins there",
@@ -196,10 +216,13 @@ impl Publisher {
             board: Arc::new(ArcSwap::from_pointee(board)),
             state,
             kept,
+            started_with: config.clone(),
             config,
             settings,
             regions: None,
             visited: BTreeSet::new(),
+            since: wall.second(),
+            retry_at: None,
             retired: Vec::new(),
             replaced: Vec::new(),
             health: StateHealth::default(),
@@ -233,6 +256,12 @@ impl Publisher {
         &self.visited
     }
 
+    /// Returns when the first reading began, by the system's clock, in seconds
+    /// since the Unix epoch.
+    pub fn since(&self) -> u64 {
+        self.since
+    }
+
     /// Returns what became of the last time that files were taken in.
     pub fn last(&self) -> &Outcome {
         &self.last
@@ -244,10 +273,18 @@ impl Publisher {
         let loaded = load::load(&self.path, Some(&self.kept), &mut sources, &mut report);
         self.visited = sources.visited().clone();
         let findings = report.render(&sources, false);
-        let mut outcome = self.outcome(&request.by, findings, !report.has_errors());
+        // Whoever names zones is told of these, and of what all share.
+        let is_whole = !report.has_errors() || !request.zones.is_empty();
+        let mut outcome = self.outcome(&request.by, findings, is_whole);
         match loaded {
             Some(loaded) => self.take_in(loaded, request, &mut outcome),
             None => outcome.hold("everything", "a shared file is refused, see the findings"),
+        }
+        if request.zones.is_empty() {
+            // A repaired file is noticed; what the system refused may come
+            // back without a trace.
+            let pause = if self.health.write_error.is_some() { RETRY } else { RETRY_BROKEN };
+            self.retry_at = (!outcome.is_whole).then(|| outcome.at + pause);
         }
         self.conclude(outcome)
     }
@@ -259,10 +296,15 @@ impl Publisher {
     pub fn tick(&mut self) -> Option<Outcome> {
         let now = self.clock.now().second();
         self.forget_settled(now);
-        if self.health.write_error.is_some() && now >= self.last.at + RETRY {
-            return Some(
-                self.reload(&Request { by: "another attempt".into(), ..Request::default() }),
-            );
+        if self.retry_at.is_some_and(|at| at <= now) {
+            let before = self.last.clone();
+            let request = Request { by: "another attempt".into(), ..Request::default() };
+            let outcome = self.reload(&request);
+            return Some(outcome).filter(|outcome| !outcome.says_the_same(&before));
+        }
+        if self.clock.deviation(clock::wall()) <= -1000 {
+            // The clock is ahead because of a handover, and will be set back.
+            return None;
         }
         let due = |zone: &KeptZone| zone.scheduled.as_ref().is_some_and(|next| next.begin <= now);
         self.kept.zones.values().any(|zone| due(zone)).then(|| self.publish_scheduled(now))
@@ -270,8 +312,17 @@ impl Publisher {
 
     /// Says whether some network may still change over.
     pub fn is_in_handover(&self) -> bool {
+        // Timelines that have settled count until they are cut: by a clock
+        // that is set back they would not have.
+        self.kept.zones.values().any(|zone| zone.timeline.entries().len() > 1)
+    }
+
+    /// Takes note that the clock was set back.
+    pub fn note_step_back(&self) {
         let now = self.clock.now().second();
-        self.kept.zones.values().any(|zone| zone.timeline.is_in_handover(now))
+        for version in versions(&self.kept).iter().chain(&self.retired) {
+            version.limit_expiries(now);
+        }
     }
 
     /// Posts that a request ended in a panic: a bug, not an input.
@@ -317,6 +368,14 @@ impl Publisher {
         {
             return outcome.hold("everything", why);
         }
+        let mut settings = loaded.settings.clone();
+        if settings.client_subnet != self.settings.client_subnet && !request.now {
+            settings.client_subnet = self.settings.client_subnet;
+            outcome.hold(
+                "`client-subnet`",
+                "it changes answers without a handover; `trunkdns reload --now` does it",
+            );
+        }
         let mut edits = Vec::new();
         for zone in &loaded.zones {
             if request.concerns(zone.zone.origin()) {
@@ -327,10 +386,9 @@ impl Publisher {
             }
         }
         edits.extend(self.missing(&loaded, request, outcome));
-        let settings = loaded.settings;
         let handover = &loaded.config.handover;
-        if self.publish(&loaded.shared, &edits, (handover, settings), request.now, outcome) {
-            self.note_restart(&loaded.config, outcome);
+        if self.publish(&loaded.shared, &edits, (handover, settings), outcome) {
+            note_restart(&self.started_with, &loaded.config, outcome);
             self.config = loaded.config;
             self.regions = Some(loaded.regions);
         }
@@ -344,11 +402,17 @@ impl Publisher {
         request: &Request,
     ) -> Result<Vec<Edit>, String> {
         let origin = loaded.zone.origin();
+        let now = self.clock.now().second();
+        let always = all.config.handover.mode == HandoverMode::Immediate;
+        let effective = loaded.effective.filter(|time| *time > now);
         let candidate = Candidate {
             zone: loaded.zone.clone(),
             tables: loaded.tables.clone(),
-            modified: loaded.modified,
-            effective: loaded.effective,
+            // A file that was written in the future is not to take the serial
+            // there. Serials are numbers of 32 bits: in 2106 they begin anew.
+            stamp: loaded.effective.unwrap_or(loaded.modified.min(now)),
+            effective: None,
+            immediate: always || request.now,
             keeps_schedule: false,
         };
         let edit = |candidate| Edit { origin: origin.clone(), candidate: Some(candidate) };
@@ -359,12 +423,13 @@ impl Publisher {
         let newest = &kept.timeline.newest().zone;
         let most = all.config.handover.most_moved;
         if !request.force
+            && !is_known(kept, loaded)
             && let Some(why) = guard::shrunk(newest, &loaded.zone, most)
         {
             return Err(why);
         }
-        let now = self.clock.now().second();
-        let Some(effective) = loaded.effective.filter(|time| *time > now && !request.now) else {
+        // What there is no priority table for now cannot wait for its time.
+        let Some(effective) = effective.filter(|_| priorities_of(&kept.tables).is_some()) else {
             return Ok(vec![edit(candidate)]);
         };
         let meanwhile = self.meanwhile(kept, loaded, &all.regions).map_err(|why| {
@@ -374,6 +439,9 @@ impl Publisher {
                 effective - now
             )
         })?;
+        let meanwhile = Candidate { immediate: candidate.immediate, ..meanwhile };
+        // What is to take effect at its time is not meant by "now".
+        let candidate = Candidate { effective: Some(effective), immediate: always, ..candidate };
         Ok(vec![edit(meanwhile), edit(candidate)])
     }
 
@@ -387,26 +455,18 @@ impl Publisher {
     ) -> Result<Candidate, String> {
         let newest = &kept.timeline.newest().zone;
         let tables = with_priorities_of(&loaded.tables, &kept.tables);
-        let is_unchanged = tables == *kept.tables && self.has_same_regions(regions);
-        let zone = match is_unchanged {
+        let zone = match kept.is_made_of(&tables, regions) {
             true => newest.clone(),
             false => compile_texts(&tables, regions, newest.serial())?,
         };
         Ok(Candidate {
             zone,
             tables: Arc::new(tables),
-            modified: loaded.modified,
+            stamp: loaded.modified,
             effective: None,
+            immediate: false,
             keeps_schedule: true,
         })
-    }
-
-    /// Says whether zones compiled with a region table are as they were.
-    fn has_same_regions(&self, regions: &RegionTable) -> bool {
-        let names = |table: &RegionTable| -> Vec<String> {
-            table.regions.iter().map(|region| region.name.clone()).collect()
-        };
-        self.regions.as_ref().is_some_and(|known| names(known) == names(regions))
     }
 
     /// Returns the zones that are to be served no longer, and holds back what
@@ -414,13 +474,29 @@ impl Publisher {
     fn missing(&self, loaded: &Loaded, request: &Request, outcome: &mut Outcome) -> Vec<Edit> {
         let read: BTreeSet<&Name> = loaded.zones.iter().map(|zone| zone.zone.origin()).collect();
         let mut edits = Vec::new();
+        let are_all_gone = read.is_empty() && loaded.folders.is_empty();
         for (origin, zone) in &self.kept.zones {
             if read.contains(origin) || !request.concerns(origin) {
                 continue;
             }
             let folder = &zone.tables.path;
-            if loaded.folders.contains(folder) {
+            let holds_another = loaded.zones.iter().any(|other| other.tables.path == *folder);
+            if loaded.folders.contains(folder) && !holds_another {
                 outcome.hold(origin, "its tables are refused, see the findings");
+            } else if are_all_gone && request.force && request.zones.is_empty() {
+                outcome.hold(
+                    origin,
+                    "no zone folder is left; `trunkdns reload --force ZONE` stops serving one",
+                );
+            } else if holds_another && !request.force {
+                let folder = folder.display();
+                outcome.hold(
+                    origin,
+                    format!(
+                        "{folder} holds another zone now; `trunkdns reload --force` stops serving \
+                         this one"
+                    ),
+                );
             } else if request.force {
                 edits.push(Edit { origin: origin.clone(), candidate: None });
             } else {
@@ -433,7 +509,7 @@ impl Publisher {
         }
         for name in &request.zones {
             if !read.contains(name) && !self.kept.zones.contains_key(name) {
-                outcome.hold(name, "there is no such zone");
+                outcome.hold(name, "there is no such zone, or its tables are refused");
             }
         }
         edits
@@ -458,8 +534,9 @@ impl Publisher {
                     let candidate = Candidate {
                         zone,
                         tables: scheduled.tables,
-                        modified: now,
+                        stamp: scheduled.effective,
                         effective: Some(scheduled.effective),
+                        immediate: self.config.handover.mode == HandoverMode::Immediate,
                         keeps_schedule: false,
                     };
                     edits.push(Edit { origin: origin.clone(), candidate: Some(candidate) });
@@ -474,7 +551,7 @@ impl Publisher {
         self.kept = Arc::new(kept);
         let (shared, handover) = (self.kept.shared.clone(), self.config.handover.clone());
         let settings = self.settings.clone();
-        self.publish(&shared, &edits, (&handover, settings), false, &mut outcome);
+        self.publish(&shared, &edits, (&handover, settings), &mut outcome);
         self.conclude(outcome)
     }
 
@@ -486,34 +563,36 @@ impl Publisher {
         shared: &Arc<Shared>,
         edits: &[Edit],
         (handover, settings): (&Handover, Settings),
-        now: bool,
         outcome: &mut Outcome,
     ) -> bool {
         let changes = Changes::default();
         let has_new_settings = self.settings != settings;
         let mut ahead = 1;
         loop {
-            let order = order(handover, self.clock.now().second(), ahead, now);
+            let order = order(handover, self.clock.now().second(), ahead);
             let mut draft = Draft::new(&self.kept, shared, edits, order, &changes);
             let is_published = draft.is_published || has_new_settings;
             if is_published {
                 draft.kept.generation += 1;
-                draft.kept.time = draft.kept.time.max(order.published);
-            }
-            if (draft.is_new || is_published) && !self.save(&draft.kept, outcome) {
-                return false;
+                draft.kept.time = order.published;
             }
             // A version is published in a second that has not begun when it
-            // is swapped in. Comparing and writing took longer than that:
-            // once more, with more time ahead.
-            if is_published && self.clock.now().second() >= order.published {
-                ahead = ahead * 2 + 1;
-                continue;
+            // is swapped in. Where comparing or writing takes longer than
+            // that: once more, with more time ahead.
+            let is_late = |clock: &Clock| is_published && clock.now().second() >= order.published;
+            if !is_late(&self.clock) {
+                if (draft.is_new || is_published) && !self.save(&draft.kept, outcome) {
+                    return false;
+                }
+                if !is_late(&self.clock) {
+                    self.settings = settings;
+                    self.swap(draft.kept);
+                    self.state.note_served(self.kept.generation);
+                    outcome.lines = draft.lines;
+                    return true;
+                }
             }
-            self.settings = settings;
-            self.swap(draft.kept);
-            outcome.lines = draft.lines;
-            return true;
+            ahead = ahead * 2 + 1;
         }
     }
 
@@ -531,6 +610,19 @@ impl Publisher {
                 false
             }
         }
+    }
+
+    /// Moves on what was kept and perhaps never served: the server was killed
+    /// before it could swap it in, or to note that it had. Until then clients
+    /// were answered as before.
+    fn publish_again(&mut self, now: u64) {
+        let mut kept = (*self.kept).clone();
+        for zone in kept.zones.values_mut() {
+            if let Some(timeline) = zone.timeline.with_newest_published(kept.time, now + 1) {
+                Arc::make_mut(zone).timeline = Arc::new(timeline);
+            }
+        }
+        self.swap(kept);
     }
 
     /// Serves what is kept.
@@ -563,7 +655,7 @@ impl Publisher {
             let zone = Arc::make_mut(zone);
             zone.timeline = Arc::new(zone.timeline.without_settled(now));
         }
-        kept.time = kept.time.max(now);
+        kept.time = now;
         // If it cannot be written, a restart comes to the same by itself.
         if let Err(error) = self.state.save(&kept) {
             tracing::warn!("{error}");
@@ -571,24 +663,14 @@ impl Publisher {
         self.swap(kept);
         self.post();
     }
-
-    /// Says which keys of the configuration wait for a restart.
-    fn note_restart(&self, new: &Config, outcome: &mut Outcome) {
-        let addresses = |config: &Config| -> Vec<_> {
-            config.server.listen.iter().map(|address| address.value).collect()
-        };
-        let changed = [
-            ("listen", addresses(&self.config) != addresses(new)),
-            ("state", self.config.server.state != new.server.state),
-            ("control", self.config.admin.control != new.admin.control),
-        ];
-        for (key, _) in changed.iter().filter(|(_, is_changed)| *is_changed) {
-            outcome.lines.push(format!("`{key}` has changed: it takes effect at the next start"));
-        }
-    }
 }
 
 impl Request {
+    /// Says whether another request is for the same, whoever makes it.
+    pub fn asks_the_same(&self, other: &Request) -> bool {
+        (self.now, self.force, &self.zones) == (other.now, other.force, &other.zones)
+    }
+
     /// Says whether a zone is to be taken in.
     fn concerns(&self, origin: &Name) -> bool {
         self.zones.is_empty() || self.zones.contains(origin)
@@ -610,27 +692,66 @@ fn versions(kept: &Kept) -> Vec<Arc<Version>> {
 }
 
 /// Returns how versions are published some seconds ahead.
-fn order(handover: &Handover, now: u64, ahead: u64, immediate: bool) -> Order {
+fn order(handover: &Handover, now: u64, ahead: u64) -> Order {
     let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
     Order {
         now,
         published: now + ahead,
         spread: seconds(handover.spread),
         longest: seconds(handover.longest),
-        immediate: immediate || handover.mode == HandoverMode::Immediate,
+        immediate: handover.mode == HandoverMode::Immediate,
         effective: None,
     }
 }
 
+/// Returns the time before which a server that goes on with what was kept
+/// does not begin.
+///
+/// Only a handover that is under way depends on time not going back.
+fn floor(kept: &Kept) -> Moment {
+    let is_in_handover = |zone: &Arc<KeptZone>| zone.timeline.entries().len() > 1;
+    match kept.zones.values().any(is_in_handover) {
+        true => Moment(kept.time * 1000),
+        false => Moment(0),
+    }
+}
+
+/// Says whether a zone is one that was forced or published before.
+fn is_known(kept: &KeptZone, loaded: &LoadedZone) -> bool {
+    let mut versions = kept.timeline.entries().iter().map(|entry| &entry.version.zone);
+    let plain = |zone: &Zone| zone.clone().with_serial(0);
+    kept.scheduled.as_ref().is_some_and(|scheduled| scheduled.tables == loaded.tables)
+        || versions.any(|zone| plain(zone) == plain(&loaded.zone))
+}
+
+/// Says which keys of the configuration wait for a restart.
+fn note_restart(started_with: &Config, new: &Config, outcome: &mut Outcome) {
+    let addresses = |config: &Config| -> Vec<_> {
+        config.server.listen.iter().map(|address| address.value).collect()
+    };
+    let changed = [
+        ("listen", addresses(started_with) != addresses(new)),
+        ("workers", started_with.server.workers != new.server.workers),
+        ("state", started_with.server.state != new.server.state),
+        ("control", started_with.admin.control != new.admin.control),
+        ("[tcp]", started_with.tcp != new.tcp),
+    ];
+    for (key, _) in changed.iter().filter(|(_, is_changed)| *is_changed) {
+        outcome.lines.push(format!("`{key}` has changed: it takes effect at the next start"));
+    }
+}
+
+/// Returns the priority table among the files of a zone.
+fn priorities_of(tables: &Tables) -> Option<usize> {
+    let path = tables.path.join("priorities.toml");
+    tables.files.iter().position(|(file, _)| *file == path)
+}
+
 /// Returns tables with the priority table of others.
 fn with_priorities_of(tables: &Tables, others: &Tables) -> Tables {
-    let find = |tables: &Tables| {
-        let path = tables.path.join("priorities.toml");
-        tables.files.iter().position(|(file, _)| *file == path)
-    };
-    let text = find(others).map(|at| others.files[at].1.clone());
+    let text = priorities_of(others).map(|at| others.files[at].1.clone());
     let mut tables = tables.clone();
-    match (find(&tables), text) {
+    match (priorities_of(&tables), text) {
         (Some(at), Some(text)) => tables.files[at].1 = text,
         (Some(at), None) => drop(tables.files.remove(at)),
         (None, _) => {}
@@ -656,6 +777,8 @@ pub enum Error {
     Refused {
         /// What was found, for people.
         findings: String,
+        /// What is the matter with the state folder, if anything is.
+        damaged: Option<String>,
     },
 
     /// There is nothing to go on with, and the files cannot be published.
@@ -672,11 +795,21 @@ pub enum Error {
     State(state::Error),
 }
 
+impl Error {
+    fn refused(findings: String, damaged: Option<String>) -> Self {
+        Error::Refused { findings, damaged }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Refused { findings } => {
-                write!(f, "{findings}nothing is served: mend the errors above, then start again")
+            Error::Refused { findings, damaged } => {
+                f.write_str(findings)?;
+                if let Some(why) = damaged {
+                    writeln!(f, "there is no last good state: it is damaged: {why}")?;
+                }
+                f.write_str("nothing is served: mend the errors above, then start again")
             }
             Error::Unpublished { why } => write!(f, "nothing is served: {why}"),
             Error::NoConfig => f.write_str(

@@ -22,6 +22,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::clock;
+
 //----------- Watch ----------------------------------------------------------
 
 /// Looks at paths.
@@ -32,6 +34,12 @@ pub(super) struct Watch {
 
     /// What was there at the last look.
     seen: View,
+
+    /// When the last reading began, in seconds since the Unix epoch.
+    since: u64,
+
+    /// For how many looks something has been changing.
+    restless: u32,
 }
 
 /// What is known of paths.
@@ -41,33 +49,35 @@ impl Watch {
     /// The least time between two looks: an edit is noticed within two.
     pub(super) const PAUSE: Duration = Duration::from_millis(400);
 
+    /// For how many looks changes may go on until files are read all the same:
+    /// one that is written without end must not keep back all others.
+    const RESTLESS_MAX: u32 = 8;
+
     /// How much longer than a look the pause behind it is at least.
     const SHARE: u32 = 100;
 
     /// Begins with paths that were read after a time, in seconds since the
     /// Unix epoch: what has changed since then is taken for changed.
     pub(super) fn new(paths: &BTreeSet<PathBuf>, since: u64) -> Self {
-        let mut read = view(paths.iter());
-        for trace in read.values_mut() {
-            if matches!(trace, Trace::File(stamp) if stamp.changed.0 >= since as i64) {
-                *trace = Trace::Absent(io::ErrorKind::Other);
-            }
-        }
-        Watch { seen: read.clone(), read }
+        let read = view_since(paths.iter(), since);
+        Watch { seen: read.clone(), read, since, restless: 0 }
     }
 
     /// Notes what there is before files are read: what changes meanwhile is
     /// seen by the next look.
     pub(super) fn mark(&mut self) {
+        self.since = clock::wall().second();
         self.read = view(self.read.keys());
         self.seen = self.read.clone();
     }
 
     /// Takes the paths of a reading that has ended.
     ///
-    /// Those that were known keep what was noted before it began.
+    /// Those that were known keep what was noted before it began; of others,
+    /// what has changed since then is taken for changed.
     pub(super) fn follow(&mut self, paths: &BTreeSet<PathBuf>) {
-        let new = view(paths.iter().filter(|path| !self.read.contains_key(*path)));
+        let new = paths.iter().filter(|path| !self.read.contains_key(*path));
+        let new = view_since(new, self.since);
         self.read.retain(|path, _| paths.contains(path));
         self.read.extend(new);
         self.seen = self.read.clone();
@@ -78,6 +88,11 @@ impl Watch {
         let now = view(self.read.keys());
         let is_quiet = now == self.seen;
         self.seen = now;
+        self.restless = if is_quiet { 0 } else { self.restless + 1 };
+        if self.restless >= Self::RESTLESS_MAX {
+            self.restless = 0;
+            return true;
+        }
         is_quiet && self.seen != self.read
     }
 
@@ -89,6 +104,18 @@ impl Watch {
 
 fn view<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> View {
     paths.map(|path| (path.clone(), Trace::of(path))).collect()
+}
+
+/// Looks at paths, and takes files that have changed since a time, in seconds
+/// since the Unix epoch, for changed.
+fn view_since<'p>(paths: impl Iterator<Item = &'p PathBuf>, since: u64) -> View {
+    let mut view = view(paths);
+    for trace in view.values_mut() {
+        if matches!(trace, Trace::File(stamp) if stamp.changed.0 >= since as i64) {
+            *trace = Trace::Absent(io::ErrorKind::Other);
+        }
+    }
+    view
 }
 
 //----------- Trace ----------------------------------------------------------
@@ -242,6 +269,16 @@ mod tests {
             assert!(!watch.look());
         }
         assert!(watch.look());
+    }
+
+    #[test]
+    fn a_file_that_is_written_without_end_does_not_keep_others_back_for_ever() {
+        let (folder, mut watch) = watched();
+        let looks = (1..100).find(|len| {
+            fs::write(folder.path().join("zones/a/zone.toml"), "x".repeat(*len)).unwrap();
+            watch.look()
+        });
+        assert_eq!(looks, Some(Watch::RESTLESS_MAX as usize));
     }
 
     #[test]

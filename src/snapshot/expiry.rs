@@ -30,6 +30,14 @@ impl Expiries {
         self.slots.get(slot as usize).map_or(0, |slot| slot.load(Ordering::Relaxed).into())
     }
 
+    /// Takes back what would expire after a time, in seconds since the Unix
+    /// epoch: the clock was set back, and nothing was sent for that long.
+    pub fn limit(&self, slot: u32, latest: u64) {
+        if let Some(slot) = self.slots.get(slot as usize) {
+            slot.fetch_min(u32::try_from(latest).unwrap_or(u32::MAX), Ordering::Relaxed);
+        }
+    }
+
     /// Notes that a copy expires at a time, in seconds since the Unix epoch.
     pub fn note(&self, slot: u32, expiry: u64) {
         let expiry = u32::try_from(expiry).unwrap_or(u32::MAX);

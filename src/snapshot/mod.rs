@@ -142,6 +142,14 @@ impl Version {
         }
     }
 
+    /// Notes that no copy that was sent lives longer than its TTL from now on,
+    /// in seconds since the Unix epoch: the clock was set back.
+    pub fn limit_expiries(&self, now: u64) {
+        for (slot, ttl) in self.zone.srv_ttls() {
+            self.expiries.limit(slot, now + u64::from(ttl));
+        }
+    }
+
     /// Returns when the last copy of any SRV answer expires, in seconds since
     /// the Unix epoch.
     pub fn last_expiry(&self) -> u64 {

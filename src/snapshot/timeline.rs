@@ -170,9 +170,13 @@ impl Timeline {
         // clients are answered from what is in force now.
         let mut next = self.without_settled(order.now);
         let now = order.published;
-        let hastens = order.immediate && next.entries.len() > 1;
+        let hastens =
+            order.immediate && next.entries[1..].last().is_some_and(|last| !last.immediate);
         let mut change = compare(next.newest(), &version);
-        if change == Change::Nothing && !hastens {
+        if change == Change::Nothing && next.is_to_move(order, &compare) {
+            next.entries.pop();
+            change = compare(next.newest(), &version);
+        } else if change == Change::Nothing && !hastens {
             return (next, Publication::Unchanged);
         }
         if let Some(begin) = order.begin(change) {
@@ -207,12 +211,28 @@ impl Timeline {
         let wait = if order.immediate { 0 } else { u64::from(order.wait(change)).max(earliest) };
         next.entries.push(Entry {
             version,
-            published: now,
+            // Versions that take effect at once do so when they are published.
+            published: if order.immediate { now + earliest } else { now },
             wait: u32::try_from(wait).unwrap_or(u32::MAX),
             spread: order.spread,
             immediate: order.immediate,
         });
         (next, Publication::Published)
+    }
+
+    /// Says whether the newest version, published again, is to take effect at
+    /// another time: its table names a later one, or none any more.
+    fn is_to_move(&self, order: Order, compare: &impl Fn(&Version, &Version) -> Change) -> bool {
+        let [.., before, last] = &self.entries[..] else { return false };
+        let in_force = self.in_force_for_somebody(order.published);
+        if order.immediate || in_force + 1 == self.entries.len() || in_force >= Self::UNSETTLED_MAX
+        {
+            return false;
+        }
+        let change = compare(&before.version, &last.version);
+        let soonest = order.published + u64::from(order.wait(change));
+        let wanted = soonest.max(order.effective.unwrap_or(0));
+        wanted < last.effective() || order.effective.is_some_and(|time| time > last.effective())
     }
 
     /// Returns the timeline with another version in the place of the last one
@@ -223,6 +243,26 @@ impl Timeline {
             newest.version = version;
         }
         Timeline { entries }
+    }
+
+    /// Returns the timeline with its newest version published later, if it was
+    /// at a given time and others come before it.
+    pub fn with_newest_published(&self, at: u64, later: u64) -> Option<Timeline> {
+        let mut entries = self.entries.clone();
+        let newest = entries[1..].last_mut().filter(|newest| newest.published == at)?;
+        // It never takes effect before it would have.
+        let wait = newest.effective().saturating_sub(later);
+        if !newest.immediate {
+            newest.wait = newest.wait.max(u32::try_from(wait).unwrap_or(u32::MAX));
+        }
+        newest.published = later.max(newest.published);
+        Some(Timeline { entries })
+    }
+
+    /// Says whether the version that was published last is another one than
+    /// that of a timeline.
+    pub fn newest_is_not(&self, other: &Timeline) -> bool {
+        !Arc::ptr_eq(self.newest(), other.newest())
     }
 
     /// Returns the timeline of entries that were kept, if there is one.
@@ -287,7 +327,8 @@ pub struct Order {
     /// The longest wait, in seconds.
     pub longest: u32,
 
-    /// Whether everybody is to change over when it is published.
+    /// Whether everybody is to change over when it is published, or when it is
+    /// to take effect, if that is later.
     pub immediate: bool,
 
     /// When it is to take effect, in seconds since the Unix epoch; as soon as
@@ -315,8 +356,8 @@ impl Order {
     /// Returns when the version is to be published if that is later, in
     /// seconds since the Unix epoch.
     fn begin(&self, change: Change) -> Option<u64> {
-        let effective = self.effective.filter(|_| !self.immediate)?;
-        let begin = effective.saturating_sub(u64::from(self.wait(change)) + Self::LEAD);
+        let wait = if self.immediate { 0 } else { self.wait(change) };
+        let begin = self.effective?.saturating_sub(u64::from(wait) + Self::LEAD);
         (begin > self.published).then_some(begin)
     }
 }

@@ -4,6 +4,7 @@
 //!  state/lock              held by the server that uses the folder
 //!  state/manifest          what is published, by the names of objects
 //!  state/7.pack            objects: compiled zones, region maps, tables
+//!  state/served            the generation that is known to have been served
 //!  state/damaged-…/        what could not be read, set aside
 //! ```
 //!
@@ -13,6 +14,11 @@
 //! begins (fsync of the file, and of the folder), so that whenever the server
 //! is killed, the manifest is the old one or the new one, and all objects that
 //! it names are there. Packs that no manifest names are removed.
+//!
+//! A server that is killed after the rename and before it swaps the snapshot
+//! in has answered as before until its end, perhaps longer than the manifest
+//! says. So the generation that was swapped in is noted, too; where it is not
+//! the manifest's, what that published is published again, later.
 //!
 //! Objects are named by their content. What was changed on the disk is thus
 //! seen when it is read, and [`State::open`] sets all of it aside: the server
@@ -35,7 +41,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::geo::{DatabaseSummary, RegionMap};
+use crate::geo::{DatabaseSummary, RegionMap, RegionTable};
 use crate::snapshot::Timeline;
 use crate::wire::Name;
 
@@ -58,6 +64,18 @@ pub struct Kept {
 
     /// The zones by their names.
     pub zones: BTreeMap<Name, Arc<KeptZone>>,
+
+    /// The highest serial that each zone had that is served no longer: if it
+    /// comes back, its serial goes on from there.
+    pub removed: BTreeMap<Name, u32>,
+}
+
+impl Kept {
+    /// Returns what is to be kept of nothing.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let (zones, removed) = Default::default();
+        Kept { generation: 0, time: 0, shared, zones, removed }
+    }
 }
 
 /// The last good files that all zones share.
@@ -104,6 +122,16 @@ pub struct KeptZone {
 
     /// The highest serial that a version had.
     pub serial: u32,
+}
+
+impl KeptZone {
+    /// Says whether the newest version is what these files give with a region
+    /// table: a zone depends on the regions' names and their order alone.
+    pub fn is_made_of(&self, tables: &Tables, regions: &RegionTable) -> bool {
+        let names = self.timeline.newest().map.names().iter();
+        *self.tables == *tables
+            && names.map(|name| &**name).eq(regions.regions.iter().map(|region| &*region.name))
+    }
 }
 
 /// Tables with an `effective` time that have been read, checked and not yet

@@ -85,12 +85,14 @@ pub(super) fn write(folder: &Path, pack: u64, objects: &[Vec<u8>]) -> io::Result
         return Ok(());
     }
     let path = path(folder, pack);
-    let written = File::create_new(&path).and_then(|mut file| {
+    let mut file = File::create_new(&path)?;
+    let mut write = || {
         for octets in objects {
             file.write_all(octets)?;
         }
         file.sync_all()
-    });
+    };
+    let written = write();
     if written.is_err() {
         // Half a pack takes room on a disk that may be full.
         let _ = fs::remove_file(path);

@@ -16,6 +16,7 @@ use super::pack::{self, ObjectId, Place};
 use super::{Kept, KeptZone, Scheduled, Shared, Tables};
 use crate::geo::{DatabaseSummary, RegionMap};
 use crate::snapshot::{Entry, Timeline, Version, Zone};
+use crate::wire::Name;
 
 /// What the first line of a manifest begins with: the format's number rises
 /// when an older release could not read it.
@@ -89,7 +90,8 @@ impl State {
         let found = match state.read() {
             Ok(Some(kept)) => Found::Kept(Box::new(kept)),
             Ok(None) => Found::Nothing,
-            Err(why) => {
+            Err(Unread::Failed(error)) => return Err(failed(error)),
+            Err(Unread::Damaged(why)) => {
                 state.places.clear();
                 Found::Damaged { why, aside: set_aside(folder).map_err(failed)? }
             }
@@ -112,8 +114,10 @@ impl State {
         let written = pack::write(&self.folder, self.next_pack, &objects)
             .and_then(|()| pack::sync(&self.folder))
             .and_then(|()| write_manifest(&self.folder, &manifest, &places));
-        written.map_err(failed)?;
+        // Where something failed, the manifest may name the pack all the
+        // same: it stays, and the next one gets another number.
         self.next_pack += 1;
+        written.map_err(failed)?;
         self.places = places;
         self.note_objects(kept, &manifest);
         // What is left over does no harm.
@@ -121,12 +125,25 @@ impl State {
         Ok(())
     }
 
+    /// Notes which generation is served.
+    ///
+    /// Where that fails, or is lost with the system, a restart takes it for
+    /// one that was not, which costs time and nothing else.
+    pub fn note_served(&self, generation: u64) {
+        let _ = fs::write(self.folder.join("served"), generation.to_string());
+    }
+
+    /// Returns the generation that is known to have been served.
+    pub fn served(&self) -> Option<u64> {
+        fs::read_to_string(self.folder.join("served")).ok()?.trim().parse().ok()
+    }
+
     /// Reads what the manifest names; nothing if there is none.
-    fn read(&mut self) -> Result<Option<Kept>, String> {
+    fn read(&mut self) -> Result<Option<Kept>, Unread> {
         let text = match fs::read_to_string(self.folder.join("manifest")) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(format!("manifest: {error}")),
+            Err(error) => return Err(Unread::of("manifest", error)),
         };
         let (manifest, places) = parse_manifest(&text)?;
         self.places = places;
@@ -153,6 +170,31 @@ impl State {
                 self.maps.note(&entry.version.map, written.map);
             }
         }
+    }
+}
+
+/// Why a state is not read.
+enum Unread {
+    /// It is not what was written.
+    Damaged(String),
+
+    /// The system does not give it; it may be well.
+    Failed(io::Error),
+}
+
+impl Unread {
+    fn of(file: &str, error: io::Error) -> Self {
+        use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+        match error.kind() {
+            InvalidData | NotFound | UnexpectedEof => Unread::Damaged(format!("{file}: {error}")),
+            _ => Unread::Failed(error),
+        }
+    }
+}
+
+impl From<String> for Unread {
+    fn from(why: String) -> Self {
+        Unread::Damaged(why)
     }
 }
 
@@ -224,6 +266,7 @@ struct Manifest {
     fingerprint: Option<[u8; 32]>,
     databases: Vec<DatabaseSummary>,
     zones: Vec<ZoneRecord>,
+    removed: Vec<(Name, u32)>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -318,6 +361,7 @@ impl<'s> Draft<'s> {
             fingerprint: shared.fingerprint,
             databases: shared.databases.clone(),
             zones: kept.zones.values().map(|zone| self.zone_record(zone)).collect(),
+            removed: kept.removed.iter().map(|(name, serial)| (name.clone(), *serial)).collect(),
         }
     }
 
@@ -434,7 +478,7 @@ impl<'s> Reader<'s> {
         Reader { folder, places, zones: BTreeMap::new(), maps: BTreeMap::new() }
     }
 
-    fn kept(&mut self, manifest: &Manifest) -> Result<Kept, String> {
+    fn kept(&mut self, manifest: &Manifest) -> Result<Kept, Unread> {
         let shared = Arc::new(Shared {
             config: self.tables(manifest.config)?,
             regions: self.tables(manifest.regions)?,
@@ -448,15 +492,18 @@ impl<'s> Reader<'s> {
             let origin = zone.timeline.newest().zone.origin().clone();
             zones.insert(origin, Arc::new(zone));
         }
-        Ok(Kept { generation: manifest.generation, time: manifest.time, shared, zones })
+        let removed = manifest.removed.iter().cloned().collect();
+        let (generation, time) = (manifest.generation, manifest.time);
+        Ok(Kept { generation, time, shared, zones, removed })
     }
 
-    fn zone_kept(&mut self, record: &ZoneRecord) -> Result<KeptZone, String> {
+    fn zone_kept(&mut self, record: &ZoneRecord) -> Result<KeptZone, Unread> {
         let entries: Result<Vec<_>, _> =
             record.entries.iter().map(|entry| self.entry(entry)).collect();
-        let timeline = Timeline::of_entries(entries?).ok_or("manifest: a zone has no version")?;
+        let timeline = Timeline::of_entries(entries?)
+            .ok_or_else(|| "manifest: a zone has no version".to_owned())?;
         let scheduled = record.scheduled.as_ref().map(|scheduled| {
-            Ok::<_, String>(Scheduled {
+            Ok::<_, Unread>(Scheduled {
                 tables: self.tables(scheduled.tables)?,
                 effective: scheduled.effective,
                 begin: scheduled.begin,
@@ -470,7 +517,7 @@ impl<'s> Reader<'s> {
         })
     }
 
-    fn entry(&mut self, record: &EntryRecord) -> Result<Entry, String> {
+    fn entry(&mut self, record: &EntryRecord) -> Result<Entry, Unread> {
         let version = Version::new(self.zone(record.zone)?, self.map(record.map)?);
         Ok(Entry {
             version: Arc::new(version),
@@ -481,7 +528,7 @@ impl<'s> Reader<'s> {
         })
     }
 
-    fn zone(&mut self, id: ObjectId) -> Result<Arc<Zone>, String> {
+    fn zone(&mut self, id: ObjectId) -> Result<Arc<Zone>, Unread> {
         if let Some(zone) = self.zones.get(&id) {
             return Ok(zone.clone());
         }
@@ -490,7 +537,7 @@ impl<'s> Reader<'s> {
         Ok(self.zones.entry(id).or_insert(Arc::new(zone)).clone())
     }
 
-    fn map(&mut self, id: ObjectId) -> Result<Arc<RegionMap>, String> {
+    fn map(&mut self, id: ObjectId) -> Result<Arc<RegionMap>, Unread> {
         if let Some(map) = self.maps.get(&id) {
             return Ok(map.clone());
         }
@@ -499,14 +546,16 @@ impl<'s> Reader<'s> {
         Ok(self.maps.entry(id).or_insert(Arc::new(map)).clone())
     }
 
-    fn tables(&self, id: ObjectId) -> Result<Arc<Tables>, String> {
+    fn tables(&self, id: ObjectId) -> Result<Arc<Tables>, Unread> {
         let tables = Tables::from_octets(&self.octets(id)?);
-        tables.map(Arc::new).ok_or_else(|| format!("{id} is no table"))
+        Ok(tables.map(Arc::new).ok_or_else(|| format!("{id} is no table"))?)
     }
 
-    fn octets(&self, id: ObjectId) -> Result<Vec<u8>, String> {
+    fn octets(&self, id: ObjectId) -> Result<Vec<u8>, Unread> {
         let place = self.places.get(&id).ok_or_else(|| format!("object {id} is missing"))?;
-        place.read(self.folder, id).map_err(|error| format!("{}.pack: {error}", place.pack))
+        place
+            .read(self.folder, id)
+            .map_err(|error| Unread::of(&format!("{}.pack", place.pack), error))
     }
 }
 

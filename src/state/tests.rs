@@ -72,7 +72,8 @@ fn kept(generation: u64) -> Kept {
     };
     let origin = zone.timeline.newest().zone.origin().clone();
     let zones = BTreeMap::from([(origin, Arc::new(zone))]);
-    Kept { generation, time: 1060, shared: Arc::new(shared), zones }
+    let removed = BTreeMap::from([(Name::parse("old", &Name::root()).unwrap(), 3)]);
+    Kept { generation, time: 1060, shared: Arc::new(shared), zones, removed }
 }
 
 /// Opens a folder that must hold something.
@@ -85,6 +86,7 @@ fn reopen(folder: &Path) -> (State, Kept) {
 
 fn assert_same(read: &Kept, written: &Kept) {
     assert_eq!((read.generation, read.time), (written.generation, written.time));
+    assert_eq!(read.removed, written.removed);
     assert_eq!(read.shared.config, written.shared.config);
     assert_eq!(read.shared.regions, written.shared.regions);
     assert_eq!(read.shared.fingerprint, written.shared.fingerprint);
@@ -227,6 +229,23 @@ fn packs_do_not_grow_without_end() {
         state.save(&written).unwrap();
         assert!(size(folder.path()) < 2 << 20, "{generation}: {}", size(folder.path()));
     }
+    drop(state);
+    assert_same(&reopen(folder.path()).1, &written);
+}
+
+#[test]
+fn a_write_that_fails_leaves_what_is_there_and_the_next_one_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut state, _) = State::open(folder.path()).unwrap();
+    state.save(&kept(1)).unwrap();
+    // A folder where the manifest is to be written.
+    fs::create_dir(folder.path().join("manifest.new")).unwrap();
+    let mut written = kept(2);
+    let zone = written.zones.values_mut().next().unwrap();
+    Arc::make_mut(zone).tables = zone_tables("192.0.2.9");
+    assert!(matches!(state.save(&written), Err(Error::Write { .. })));
+    fs::remove_dir(folder.path().join("manifest.new")).unwrap();
+    state.save(&written).unwrap();
     drop(state);
     assert_same(&reopen(folder.path()).1, &written);
 }
