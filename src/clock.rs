@@ -12,8 +12,9 @@
 //! not depend on the wall clock. A handover that is under way when the wall
 //! clock steps ends when it would have ended; `effective` times and those
 //! that are logged are off by the step until then. Across a restart the wall
-//! clock is believed, except that time does not begin before what the kept
-//! state was last published at.
+//! clock is believed, except in the middle of a handover: then time does not
+//! begin before what was last published, and scheduled tables wait until the
+//! two clocks agree again.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
