@@ -493,6 +493,23 @@ fn an_identity_that_has_no_room_is_left_out_and_never_the_response() {
 //----------- Messages that are no queries -----------------------------------
 
 #[test]
+fn an_identity_that_the_buffer_has_no_room_for_is_left_out_and_never_the_response() {
+    let snapshot = world().load();
+    let nsid = [&[0, NSID as u8][..], &[0, 0]].concat();
+    let query = message(0, [1, 0, 0, 1], &[QUESTION, &opt(&nsid)]);
+    let client = Client { address: US.parse().unwrap(), transport: Transport::Tcp };
+    let identity_at = |len: usize| {
+        let mut out = vec![0; len];
+        let outcome = answer(&snapshot, &client, Moment(0), &query, &mut out);
+        let Verdict::Send(len) = outcome.verdict else { panic!("{len}: {outcome:?}") };
+        out[..len].windows(IDENTITY.len()).any(|octets| octets == IDENTITY.as_bytes())
+    };
+    let least = 12 + QUESTION.len() + OPT.len();
+    assert!(!identity_at(least) && !identity_at(least + IDENTITY.len() + 3));
+    assert!(identity_at(least + IDENTITY.len() + 4) && identity_at(65535));
+}
+
+#[test]
 fn other_operations_are_not_implemented_and_their_question_comes_back() {
     // 1 IQUERY (RFC 3425), 2 STATUS, 4 NOTIFY (RFC 1996 section 3.12), 5 UPDATE
     // (RFC 2136 section 2.2), 6 DSO (RFC 8490 section 5.1.1): nothing of it is

@@ -43,7 +43,7 @@ fn files_are_short() {
 
 #[test]
 fn lines_are_short() {
-    check(&sources(&["src", "tests", "benches"]), |file, complain| {
+    check(&sources(&["src", "tests", "benches", "fuzz/fuzz_targets"]), |file, complain| {
         if LONG_LINES_ALLOWED.contains(&file.name.as_str()) {
             return;
         }
@@ -72,7 +72,7 @@ fn functions_are_short() {
 
 #[test]
 fn nothing_is_left_unfinished() {
-    check(&sources(&["src", "tests", "benches"]), |file, complain| {
+    check(&sources(&["src", "tests", "benches", "fuzz/fuzz_targets"]), |file, complain| {
         for (number, line) in numbered(&file.text) {
             for leftover in LEFTOVERS.iter().filter(|leftover| line.contains(**leftover)) {
                 complain(number, format!("a leftover {leftover}"));
@@ -83,7 +83,7 @@ fn nothing_is_left_unfinished() {
 
 #[test]
 fn files_say_what_they_are_for() {
-    check(&sources(&["src", "tests", "benches"]), |file, complain| {
+    check(&sources(&["src", "tests", "benches", "fuzz/fuzz_targets"]), |file, complain| {
         if !file.text.starts_with("//! ") {
             complain(1, "no `//!` comment at the top".into());
         }
@@ -106,8 +106,8 @@ fn unsafe_code_is_where_it_is_allowed() {
 
 #[test]
 fn dependencies_have_a_reason() {
-    let manifest = read(Path::new("Cargo.toml"));
-    check(&[manifest], |file, complain| {
+    let manifests = ["Cargo.toml", "fuzz/Cargo.toml"].map(|path| read(Path::new(path)));
+    check(&manifests, |file, complain| {
         for (number, name) in dependencies_without_reason(&file.text) {
             complain(number, format!("no comment above the dependency {name}"));
         }

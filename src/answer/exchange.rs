@@ -18,6 +18,16 @@ pub(super) fn has_idle_timeout(parsed: &Parsed<'_>) -> bool {
     option.is_some_and(|timeout| !timeout.is_empty())
 }
 
+/// The lengths that bound a response, in octets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lens {
+    /// Of the message that is answered.
+    pub(super) message: usize,
+
+    /// Of the buffer that the response is written to.
+    pub(super) buffer: usize,
+}
+
 //----------- Exchange -------------------------------------------------------
 
 /// What the options of a query come to, and how long its response may be.
@@ -38,13 +48,13 @@ pub(super) struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// Begins the response to a message of some length in octets.
+    /// Begins the response to a message.
     pub(super) fn new(
         settings: &'a Settings,
         client: &Client,
         now: Moment,
         query: Option<&EdnsQuery<'a>>,
-        message_len: usize,
+        lens: Lens,
     ) -> Self {
         let cookie = query.and_then(|edns| {
             let now = now.second() as u32;
@@ -55,11 +65,11 @@ impl<'a> Exchange<'a> {
             ..reply_edns(settings, client.transport, edns)
         });
         let presented = cookie.map(|cookie| cookie.presented);
-        let room = client.transport.room(query.map(|edns| edns.payload));
+        let room = client.transport.room(query.map(|edns| edns.payload)).min(lens.buffer);
         // Whoever sends from an address that is not its own must not make us
         // send more there than it sent.
         let is_proven = presented == Some(Presented::Valid) || client.transport != Transport::Udp;
-        let error_room = if is_proven { room } else { room.min(message_len) };
+        let error_room = if is_proven { room } else { room.min(lens.message) };
         Exchange { edns, presented, room, error_room }
     }
 

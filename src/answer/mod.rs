@@ -27,7 +27,7 @@ use std::net::IpAddr;
 
 pub use self::change::change;
 
-use self::exchange::{Exchange, has_idle_timeout};
+use self::exchange::{Exchange, Lens, has_idle_timeout};
 use self::resolve::{Data, Owner, Records, Resolution};
 use crate::geo::{self, RegionSet};
 use crate::snapshot::{HandedOut, Moment, Network, Snapshot, Timeline, Version, View};
@@ -63,7 +63,8 @@ pub fn answer<'s>(
         parsed = parsed.refuse(Reason::TcpKeepalive);
     }
     let settings = &snapshot.settings;
-    let exchange = Exchange::new(settings, client, now, parsed.edns(), message.len());
+    let lens = Lens { message: message.len(), buffer: out.len() };
+    let exchange = Exchange::new(settings, client, now, parsed.edns(), lens);
     let outcome = match &parsed {
         Parsed::Query(query) => respond(snapshot, client, now, query, exchange, out),
         Parsed::CookieQuery(query) => give_cookie(query, &exchange, out),

@@ -471,6 +471,20 @@ fn damaged_databases_never_panic() {
     panic!("only {read} damaged files could be read");
 }
 
+#[test]
+fn a_tree_in_which_all_ways_lead_to_the_same_nodes_is_refused() {
+    let mut desk = Desk::new();
+    let mut octets = mmdb(Layout::V4, 24, &[("255.255.255.255/32", asn(7))]);
+    // A path of 32 nodes: both halves of each become the next one.
+    for node in octets[..32 * 6].chunks_exact_mut(6) {
+        node.copy_within(3..6, 0);
+    }
+    let file = desk.file("shared.mmdb", octets);
+    assert_eq!(desk.databases(&[file]).iter().count(), 0);
+    let message = &desk.report.findings()[0].message;
+    assert!(message.ends_with("its tree has more than 528 leaves"), "{message}");
+}
+
 //----------- RegionMap ------------------------------------------------------
 
 /// A reproducible sequence (SplitMix64).

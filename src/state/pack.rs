@@ -101,12 +101,17 @@ pub(super) fn write(folder: &Path, pack: u64, objects: &[Vec<u8>]) -> io::Result
 }
 
 /// Returns the packs of a folder.
+///
+/// Files whose names only look like those of packs, such as `01.pack`, are
+/// nobody's concern here; and so is one with the last number, after which no
+/// other could be written.
 pub(super) fn list(folder: &Path) -> io::Result<Vec<u64>> {
     let mut packs = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".pack"));
-        packs.extend(number.and_then(|number| number.parse::<u64>().ok()));
+        let number = name.to_str().and_then(|name| name.strip_suffix(".pack")?.parse().ok());
+        let is_own = |pack: &u64| *pack < u64::MAX && path(folder, *pack) == folder.join(&name);
+        packs.extend(number.filter(is_own));
     }
     packs.sort_unstable();
     Ok(packs)

@@ -212,6 +212,23 @@ fn what_an_interrupted_write_leaves_is_ignored_and_removed() {
 }
 
 #[test]
+fn files_that_only_look_like_packs_are_no_packs() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["18446744073709551615.pack", "01.pack", "+1.pack", "x.pack"];
+    for name in names {
+        fs::write(folder.path().join(name), "foreign").unwrap();
+    }
+    let (mut state, _) = State::open(folder.path()).unwrap();
+    state.save(&kept(1)).unwrap();
+    drop(state);
+    fs::write(folder.path().join("manifest"), "damaged").unwrap();
+    assert!(matches!(State::open(folder.path()).unwrap().1, Found::Damaged { .. }));
+    for name in names {
+        assert!(folder.path().join(name).exists(), "{name}");
+    }
+}
+
+#[test]
 fn packs_do_not_grow_without_end() {
     let folder = tempfile::tempdir().unwrap();
     let (mut state, _) = State::open(folder.path()).unwrap();

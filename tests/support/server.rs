@@ -352,7 +352,7 @@ impl Drop for Resolver {
 }
 
 /// Returns a port that was free for UDP and TCP a moment ago.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = tcp.local_addr().unwrap().port();
     drop(UdpSocket::bind(("127.0.0.1", port)));

@@ -1,0 +1,2 @@
+=== zone.example/zone.toml
+# nothing
