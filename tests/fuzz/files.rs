@@ -102,22 +102,22 @@ fn check_answers(zone: Arc<Zone>, map: Arc<RegionMap>) {
     let timeline = Arc::new(Timeline::new(version, 0));
     let settings = Settings { client_subnet: true, ..Settings::default() };
     let snapshot = Snapshot::new(1, settings, [timeline]);
-    for node in zone.nodes().iter().take(NAMES_MAX) {
-        let owner = node.owner.as_wire();
+    for node in zone.nodes().take(NAMES_MAX) {
+        let owner = node.owner();
         let kind =
             |cause: Cause| !matches!(cause, Cause::NotServed | Cause::Malformed(_) | Cause::NoRoom);
         assert!(kind(ask(&snapshot, owner, 65_280).0), "a name of the zone is not served");
-        if node.status != Status::Authoritative {
+        if node.status() != Status::Authoritative {
             continue;
         }
-        for rrset in &node.rrsets {
-            let (cause, count) = ask(&snapshot, owner, rrset.rtype.0);
+        for rrset in node.rrsets() {
+            let (cause, count) = ask(&snapshot, owner, rrset.rtype().0);
             let region = snapshot.timelines()[0].newest().map.locate(CLIENT);
-            let expected = rrset.variant(region).rdatas.len();
+            let expected = rrset.variant(region).rdatas().len();
             if expected > 0 {
-                assert_eq!((cause, count), (Cause::Answered, expected), "{}", rrset.rtype);
+                assert_eq!((cause, count), (Cause::Answered, expected), "{}", rrset.rtype());
             } else {
-                assert_eq!(cause, Cause::NoData, "{}", rrset.rtype);
+                assert_eq!(cause, Cause::NoData, "{}", rrset.rtype());
             }
         }
     }

@@ -89,7 +89,7 @@ static KEPT: LazyLock<Kept> = LazyLock::new(|| {
     };
     let origin = zone.timeline.newest().zone.origin().clone();
     let zones = BTreeMap::from([(origin, Arc::new(zone))]);
-    Kept { generation: 3, time: 1_000, shared: Arc::new(shared), zones }
+    Kept { generation: 3, time: 1_000, zones, ..Kept::new(Arc::new(shared)) }
 });
 
 /// Opens a folder with other files.
