@@ -51,7 +51,7 @@ pub struct Zone {
 /// The lists of a zone.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 struct Parts {
-    /// Names and records; see [`Octets`](build::Octets).
+    /// Names and records, one after the other; see `build`.
     octets: Box<[u8]>,
     nodes: Box<[NodePart]>,
     rrsets: Box<[RrsetPart]>,
