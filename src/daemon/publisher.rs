@@ -510,7 +510,9 @@ impl Publisher {
                 ahead = ahead * 2 + 1;
                 continue;
             }
-            self.settings = settings;
+            // Customers that stay keep their numbers.
+            let policy = Arc::new(settings.policy.following(&self.settings.policy));
+            self.settings = Settings { policy, ..settings };
             self.swap(draft.kept);
             outcome.lines = draft.lines;
             return true;

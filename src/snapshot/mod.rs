@@ -14,6 +14,7 @@
 //! reads a clock.
 
 mod expiry;
+mod policy;
 mod timeline;
 mod zone;
 
@@ -26,6 +27,7 @@ use crate::geo::RegionMap;
 use crate::wire::CookieSecrets;
 
 pub use self::expiry::{Expiries, HandedOut};
+pub use self::policy::{Class, Customer, Customers, Policy, Rate, Told};
 pub use self::timeline::{Change, Entry, Moment, Network, Order, Publication, Timeline, View};
 pub use self::zone::{
     Found, Host, NewHost, NewNode, NewRrset, NewVariant, Node, NodeId, Rrset, Status, Variant, Zone,
@@ -167,6 +169,9 @@ pub struct Settings {
 
     /// What server cookies (RFC 7873) are made with.
     pub cookie_secrets: CookieSecrets,
+
+    /// Whom to answer how often, and whom to count.
+    pub policy: Arc<Policy>,
 }
 
 //----------- Names in wire format -------------------------------------------
