@@ -11,6 +11,7 @@
 
 pub mod board;
 pub mod control;
+pub mod limits;
 pub mod load;
 pub mod publish;
 pub mod status;
@@ -32,10 +33,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use self::control::{Command, Control, Order, Reply};
+use self::limits::Limits;
 use self::plane::{Job, Plane};
 use self::status::{Status, Surroundings};
 use crate::clock;
 use crate::config::model::Config;
+use crate::snapshot::Snapshot;
+use crate::transport::counters::Counters;
 use crate::transport::{self, Listener};
 use crate::wire::Name;
 
@@ -59,10 +63,11 @@ async fn run(publisher: Publisher, ready: impl FnOnce(String)) -> Result<(), Err
     let path = publisher.config().admin.control.clone();
     let mut control =
         Control::bind(&path).map_err(|source| Error::Control { path: path.clone(), source })?;
-    let server = Server::new(&publisher, &listeners);
+    let mut server = Server::new(&publisher, &listeners);
     let (served, clock) = (publisher.served().clone(), publisher.clock().clone());
     let tcp = publisher.config().tcp.clone();
     let transports = transport::start(listeners, served, clock, &tcp).map_err(Error::Runtime)?;
+    server.counters = transports.counters().clone();
     let (jobs, inbox) = mpsc::channel();
     let plane = Plane::new(publisher, server.started);
     std::thread::Builder::new()
@@ -94,6 +99,8 @@ async fn run(publisher: Publisher, ready: impl FnOnce(String)) -> Result<(), Err
 struct Server {
     board: Arc<arc_swap::ArcSwap<board::Board>>,
     clock: Arc<clock::Clock>,
+    served: Arc<arc_swap::ArcSwap<Snapshot>>,
+    counters: Arc<Counters>,
     listeners: Vec<String>,
     started: u64,
 }
@@ -103,6 +110,8 @@ impl Server {
         Server {
             board: publisher.board().clone(),
             clock: publisher.clock().clone(),
+            served: publisher.served().clone(),
+            counters: Arc::default(),
             listeners: listeners.iter().map(|listener| listener.address.to_string()).collect(),
             started: publisher.last().at,
         }
@@ -152,6 +161,7 @@ impl Server {
             now: self.clock.now().second(),
             clock_steps: self.clock.steps(),
             clock_deviation: self.clock.deviation(clock::wall()),
+            limits: Limits::new(&self.served.load().settings.policy, &self.counters.total()),
         };
         Status::new(&self.board.load(), around)
     }

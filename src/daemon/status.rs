@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::board::{Board, Outcome, StateHealth};
+use super::limits::Limits;
 use crate::geo::DatabaseSummary;
 use crate::snapshot::{Entry, Timeline, Version};
 use crate::state::KeptZone;
@@ -61,6 +62,9 @@ pub struct Status {
 
     /// How far the system's clock is ahead of the server's, in milliseconds.
     pub clock_deviation: i64,
+
+    /// What was limited, and what customers were told.
+    pub limits: Limits,
 }
 
 /// A version of a zone that is not in force for everybody yet.
@@ -150,6 +154,9 @@ pub struct Surroundings {
 
     /// How far the system's clock is ahead, in milliseconds.
     pub clock_deviation: i64,
+
+    /// What was limited, and what customers were told.
+    pub limits: Limits,
 }
 
 impl Status {
@@ -176,6 +183,7 @@ impl Status {
             state: board.health.clone(),
             clock_steps: around.clock_steps,
             clock_deviation: around.clock_deviation,
+            limits: around.limits,
         }
     }
 }
@@ -270,6 +278,7 @@ impl Status {
         }
         self.write_changes(out)?;
         self.write_endpoints(out)?;
+        self.limits.write(out)?;
         self.write_troubles(out)
     }
 
