@@ -11,7 +11,7 @@
 //!         diag                                      |
 //!                                            .------'
 //!  transport:  octets  ->  answer(snapshot, client, octets) -> octets
-//!                            wire                             data plane
+//!                limit       wire                             data plane
 //! ```
 //!
 //! # Modules, in layers
@@ -24,6 +24,7 @@
 //! - [`snapshot`]: the immutable value that answers queries.
 //! - [`state`]: what is published, kept on the disk.
 //! - [`answer`]: the answer core.
+//! - [`limit`]: who is answered how often.
 //! - [`transport`]: sockets around the answer core.
 //! - [`daemon`]: loading, publishing, wiring, signals, commands.
 //! - [`clock`]: the server's clock, for the two above.
@@ -45,6 +46,7 @@ pub mod config;
 pub mod daemon;
 pub mod diag;
 pub mod geo;
+pub mod limit;
 pub mod snapshot;
 pub mod state;
 pub mod transport;

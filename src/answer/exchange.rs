@@ -114,6 +114,22 @@ impl<'a> Exchange<'a> {
             Rcode::NOERROR if question_len > 0 => self.room,
             _ => self.error_room,
         };
+        self.ending_within(room, question_len, extended_error)
+    }
+
+    /// Returns the OPT record of a response that says only what its header and
+    /// its question say: all is left out that the client can do without where
+    /// the response would be longer than the message it answers.
+    pub(super) fn short_ending(&self, question_len: usize) -> Option<EdnsReply<'a>> {
+        self.ending_within(self.error_room, question_len, None)
+    }
+
+    fn ending_within(
+        &self,
+        room: usize,
+        question_len: usize,
+        extended_error: Option<ExtendedError>,
+    ) -> Option<EdnsReply<'a>> {
         let mut edns = EdnsReply { extended_error, ..self.edns? };
         edns.shrink(room.saturating_sub(HEADER_LEN + question_len));
         Some(edns)

@@ -80,6 +80,45 @@ pub fn answer<'s>(
     Outcome { has_cookie: exchange.has_cookie(), ..outcome }
 }
 
+/// Replaces the response to a query by an empty one that is cut short (TC),
+/// which a client repeats over TCP.
+///
+/// `out` holds the response, of which code and AA are kept: whoever does not
+/// repeat it is not told anything else. It is not longer than the query, but
+/// for a server cookie that the client does not have yet (16 octets).
+/// What is no query with a question is not answered at all.
+pub fn truncate(
+    snapshot: &Snapshot,
+    client: &Client,
+    now: Moment,
+    message: &[u8],
+    cause: Cause,
+    out: &mut [u8],
+) -> Outcome<'static> {
+    let (Parsed::Query(query), [_, _, flags, code, ..]) = (parse(message), &*out) else {
+        return Outcome::short(Verdict::Drop, cause);
+    };
+    // Codes above 15, whose upper bits are in OPT, are those of messages that
+    // are no query.
+    let (rcode, authoritative) = (Rcode((code & 0x0f).into()), flags & 0x04 != 0);
+    let question = query.question.wire;
+    let settings = &snapshot.settings;
+    let lens = Lens { message: message.len(), buffer: out.len() };
+    let mut exchange = Exchange::new(settings, client, now, query.edns.as_ref(), lens);
+    if let Some(subnet) = query.edns.and_then(|edns| edns.client_subnet) {
+        // What is said here is good for nobody else.
+        exchange.set_scope(subnet.source());
+    }
+    let edns = exchange.short_ending(question.len());
+    match ResponseWriter::new(out, exchange.room, query.head, Some(question), edns) {
+        Ok(writer) => {
+            let len = writer.finish(Ending { rcode, authoritative, truncated: true });
+            Outcome { truncated: true, ..Outcome::short(Verdict::Send(len), cause) }
+        }
+        Err(Full) => Outcome::short(Verdict::Drop, cause),
+    }
+}
+
 //----------- Client ---------------------------------------------------------
 
 /// Who asks, and how.

@@ -15,6 +15,7 @@
 //! reads a file whose text is shown nowhere.
 
 mod directory;
+mod limit;
 mod master;
 mod priorities;
 mod rdata;

@@ -8,6 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::diag::{Located, Span};
 use crate::geo::RegionId;
 use crate::wire::{Name, Rtype};
@@ -22,6 +24,12 @@ pub struct Config {
 
     /// `[tcp]`
     pub tcp: Tcp,
+
+    /// `[limit]`
+    pub limit: Limit,
+
+    /// `[customers]`, in the order of their names.
+    pub customers: Vec<Customer>,
 
     /// `[geoip]`
     pub geoip: Geoip,
@@ -84,6 +92,52 @@ pub struct Tcp {
 
     /// How long a client may take to read its answers.
     pub write: Duration,
+}
+
+/// `[limit]`
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// What is done about responses over a rate.
+    pub mode: LimitMode,
+
+    /// Errors a second for a network; 0 is any number.
+    pub errors: u32,
+
+    /// Denials of names (NXDOMAIN) a second for a network; 0 is any number.
+    pub missing: u32,
+
+    /// All other answers a second for a network; 0 is any number.
+    pub answers: u32,
+
+    /// For how long a network may save up what it does not use.
+    pub burst: Duration,
+
+    /// Networks for which there is no limit.
+    pub exempt: Vec<Located<IpNet>>,
+}
+
+/// `[limit] mode`
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LimitMode {
+    /// Rates are not looked at.
+    #[default]
+    Off,
+
+    /// What would be limited is counted, and answered.
+    Count,
+
+    /// What is over a rate is limited.
+    On,
+}
+
+/// An entry of `[customers]`.
+#[derive(Clone, Debug)]
+pub struct Customer {
+    /// The name.
+    pub name: Located<String>,
+
+    /// The networks that it asks from.
+    pub networks: Vec<Located<IpNet>>,
 }
 
 /// `[geoip]`

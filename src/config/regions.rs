@@ -202,7 +202,8 @@ fn location(item: Item<'_>, report: &mut Report) -> Option<Coordinates> {
     Some(Coordinates { latitude, longitude })
 }
 
-fn network(item: Item<'_>, report: &mut Report) -> Option<IpNet> {
+/// Reads a network in CIDR notation.
+pub(super) fn network(item: Item<'_>, report: &mut Report) -> Option<IpNet> {
     let text = item.string(report)?;
     let (message, help) = match text.parse::<IpNet>() {
         Ok(net) if net == net.trunc() => return Some(net),

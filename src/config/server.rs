@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::limit::{customers, limit};
 use super::model::{Admin, Config, Geoip, Handover, HandoverMode, Server, Tcp};
 use super::reader::{Fields, Item};
 use super::text::Text;
@@ -50,6 +51,8 @@ pub struct Places {
 fn config(mut root: Fields<'_>, folder: &Path, report: &mut Report) -> Config {
     let server = server(root.section("server", report), folder, report);
     let tcp = tcp(root.section("tcp", report), report);
+    let limit = limit(root.section("limit", report), report);
+    let customers = customers(root.section("customers", report), report);
     let geoip = geoip(root.section("geoip", report), folder, report);
     let mut zones = root.section("zones", report);
     let directory = zones.or("directory", folder.join("zones"), report, Item::path);
@@ -57,7 +60,7 @@ fn config(mut root: Fields<'_>, folder: &Path, report: &mut Report) -> Config {
     let handover = handover(root.section("handover", report), report);
     let admin = admin(root.section("admin", report), &server.state, report);
     root.finish(report);
-    Config { server, tcp, geoip, zones: directory, handover, admin }
+    Config { server, tcp, limit, customers, geoip, zones: directory, handover, admin }
 }
 
 fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server {
@@ -170,6 +173,7 @@ fn days(count: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::LimitMode;
 
     fn read(text: &str) -> (Config, usize) {
         let mut sources = Sources::default();
@@ -193,6 +197,10 @@ mod tests {
         assert_eq!((config.tcp.connections, config.tcp.connections_per_network), (10_000, 100));
         assert_eq!(config.tcp.idle, Duration::from_secs(10));
         assert_eq!([config.tcp.read, config.tcp.write], [Duration::from_secs(5); 2]);
+        assert_eq!(config.limit.mode, LimitMode::Off);
+        assert_eq!((config.limit.errors, config.limit.missing, config.limit.answers), (50, 100, 0));
+        assert_eq!(config.limit.burst, Duration::from_secs(5));
+        assert!(config.limit.exempt.is_empty() && config.customers.is_empty());
         assert_eq!(config.geoip.regions, Path::new("/etc/trunkdns/geoip/regions.toml"));
         assert!(config.geoip.databases.is_empty() && config.geoip.client_subnet);
         assert_eq!(config.zones, Path::new("/etc/trunkdns/zones"));
@@ -222,6 +230,16 @@ mod tests {
             idle = "30s"
             read = "2s"
             write = "1m"
+            [limit]
+            mode = "count"
+            errors = 10
+            missing = 20
+            answers = 20000
+            burst = "10s"
+            exempt = ["198.51.100.0/24"]
+            [customers]
+            twilio = ["2001:db8::/32"]
+            Genesys = ["203.0.113.0/24", "203.0.112.0/24"]
             [geoip]
             databases = ["country.mmdb", "/srv/feed.csv"]
             regions = "regions.toml"
@@ -250,6 +268,13 @@ mod tests {
         assert_eq!(config.tcp.idle, Duration::from_secs(30));
         assert_eq!(config.tcp.read, Duration::from_secs(2));
         assert_eq!(config.tcp.write, Duration::from_secs(60));
+        let limit = config.limit;
+        assert_eq!((limit.mode, limit.errors, limit.missing), (LimitMode::Count, 10, 20));
+        assert_eq!((limit.answers, limit.burst), (20_000, Duration::from_secs(10)));
+        assert_eq!(limit.exempt[0].value.to_string(), "198.51.100.0/24");
+        let names: Vec<_> = config.customers.iter().map(|one| &one.name.value[..]).collect();
+        assert_eq!(names, ["genesys", "twilio"]);
+        assert_eq!(config.customers[0].networks[1].value.to_string(), "203.0.112.0/24");
         assert_eq!(config.geoip.databases[0].value, Path::new("/etc/trunkdns/country.mmdb"));
         assert_eq!(config.geoip.databases[1].value, Path::new("/srv/feed.csv"));
         assert_eq!(config.geoip.regions, Path::new("/etc/trunkdns/regions.toml"));
@@ -268,6 +293,18 @@ mod tests {
         assert_eq!(config.admin.control, Path::new("/var/lib/trunkdns/control.sock"));
         let (config, _) = read("admin.control = 'run.sock'");
         assert_eq!(config.admin.control, Path::new("/etc/trunkdns/run.sock"));
+    }
+
+    #[test]
+    fn there_are_only_so_many_customers() {
+        let entries = |count: u32| -> String {
+            let network = |at: u32| std::net::Ipv4Addr::from(at << 8);
+            (0..count).map(|at| format!("c{at} = [\"{}/24\"]\n", network(at))).collect()
+        };
+        let read = |count| read(&format!("[customers]\n{}", entries(count)));
+        assert_eq!(read(1000).1, 0);
+        let (config, findings) = read(1001);
+        assert_eq!((config.customers.len(), findings), (1000, 1));
     }
 
     #[test]

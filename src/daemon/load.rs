@@ -14,7 +14,7 @@ use crate::config::model::{Config, ZoneTables};
 use crate::config::{self, ZoneFolder};
 use crate::diag::{Code, Finding, Report, Severity, Sources};
 use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
-use crate::snapshot::{Settings, Snapshot, Timeline, Version, Zone};
+use crate::snapshot::{Policy, Settings, Snapshot, Timeline, Version, Zone};
 use crate::state::{Kept, Shared, Tables};
 use crate::wire::CookieSecrets;
 
@@ -124,6 +124,7 @@ pub fn settings(config: &Config, secrets: Option<CookieSecrets>) -> Settings {
         tcp_keepalive: u16::try_from(config.tcp.idle.as_millis() / 100).unwrap_or(u16::MAX),
         cookie_secrets: secrets.unwrap_or_else(secret::of_this_process),
         spread_ttl: config.handover.spread_ttl,
+        policy: Arc::new(Policy::new(&config.limit, &config.customers)),
     }
 }
 

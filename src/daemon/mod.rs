@@ -11,6 +11,7 @@
 
 pub mod board;
 pub mod control;
+pub mod limits;
 pub mod load;
 pub mod publish;
 pub mod status;
@@ -32,10 +33,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use self::control::{Command, Control, Order, Reply};
+use self::limits::Limits;
 use self::plane::{Job, Plane};
 use self::status::{Status, Surroundings};
 use crate::clock;
 use crate::config::model::Config;
+use crate::snapshot::Snapshot;
 use crate::transport::counters::Counters;
 use crate::transport::{self, Listener};
 use crate::wire::Name;
@@ -108,6 +111,7 @@ async fn run(path: PathBuf, ready: impl FnOnce(String)) -> Result<(), Error> {
 struct Server {
     board: Arc<arc_swap::ArcSwap<board::Board>>,
     clock: Arc<clock::Clock>,
+    served: Arc<arc_swap::ArcSwap<Snapshot>>,
     counters: Arc<Counters>,
     listeners: Vec<String>,
     started: u64,
@@ -118,6 +122,7 @@ impl Server {
         Server {
             board: publisher.board().clone(),
             clock: publisher.clock().clone(),
+            served: publisher.served().clone(),
             counters,
             listeners,
             started: publisher.last().at,
@@ -169,6 +174,7 @@ impl Server {
             now: self.clock.now().second(),
             clock_steps: self.clock.steps(),
             clock_deviation: self.clock.deviation(clock::wall()),
+            limits: Limits::new(&self.served.load().settings.policy, &self.counters.total()),
         };
         Status::new(&self.board.load(), around)
     }

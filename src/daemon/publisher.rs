@@ -585,7 +585,9 @@ impl Publisher {
                     return false;
                 }
                 if !is_late(&self.clock) {
-                    self.settings = settings;
+                    // Customers that stay keep their numbers.
+                    let policy = Arc::new(settings.policy.following(&self.settings.policy));
+                    self.settings = Settings { policy, ..settings };
                     self.swap(draft.kept);
                     self.state.note_served(self.kept.generation);
                     outcome.lines = draft.lines;

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::board::{Board, Outcome, StateHealth};
+use super::limits::Limits;
 use crate::answer::Transport;
 use crate::geo::DatabaseSummary;
 use crate::snapshot::{Entry, Timeline, Version};
@@ -66,6 +67,9 @@ pub struct Status {
 
     /// How far the system's clock is ahead of the server's, in milliseconds.
     pub clock_deviation: i64,
+
+    /// What was limited, and what customers were told.
+    pub limits: Limits,
 }
 
 /// A version of a zone that is not in force for everybody yet.
@@ -175,6 +179,9 @@ pub struct Surroundings {
 
     /// How far the system's clock is ahead, in milliseconds.
     pub clock_deviation: i64,
+
+    /// What was limited, and what customers were told.
+    pub limits: Limits,
 }
 
 impl Status {
@@ -202,6 +209,7 @@ impl Status {
             state: board.health.clone(),
             clock_steps: around.clock_steps,
             clock_deviation: around.clock_deviation,
+            limits: around.limits,
         }
     }
 }
@@ -313,6 +321,7 @@ impl Status {
         self.write_counters(out)?;
         self.write_changes(out)?;
         self.write_endpoints(out)?;
+        self.limits.write(out)?;
         self.write_troubles(out)
     }
 

@@ -77,6 +77,7 @@ codes! {
 
     // The configuration.
     SecretReadable      Warning "secret-readable"       "A file with secrets can be read or written by everybody on the host."
+    NetworkOfTwoCustomers Error "network-of-two-customers" "The same network is listed for two customers."
 
     // Region table, clouds, databases.
     UnknownRegion       Error   "unknown-region"        "A region is not declared in the region table."

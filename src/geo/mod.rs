@@ -30,6 +30,7 @@ mod country;
 mod database;
 mod facts;
 mod geofeed;
+mod networks;
 mod prefix;
 mod range;
 mod region;
@@ -45,6 +46,7 @@ pub use self::cloud::CloudLists;
 pub use self::country::subdivision_by_name;
 pub use self::database::{Database, DatabaseSummary, Databases};
 pub use self::facts::Facts;
+pub use self::networks::{NetworkMap, carrier_of_ipv4};
 pub use self::range::RegionMap;
 pub use self::region::{
     CloudList, CloudRegion, Continent, Coordinates, Country, Region, RegionId, RegionSet,

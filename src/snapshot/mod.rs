@@ -15,6 +15,7 @@
 
 mod body;
 mod expiry;
+mod policy;
 mod timeline;
 mod zone;
 
@@ -28,6 +29,7 @@ use crate::wire::CookieSecrets;
 
 pub use self::body::{Bodies, Body, Cut};
 pub use self::expiry::{Expiries, HandedOut};
+pub use self::policy::{Class, Customer, Customers, Policy, Rate, Told};
 pub use self::timeline::{Change, Entry, Moment, Network, Order, Publication, Timeline, View};
 pub use self::zone::{
     Found, Host, NewHost, NewNode, NewRrset, NewVariant, Node, NodeId, Rrset, Status, Variant, Zone,
@@ -181,6 +183,9 @@ pub struct Settings {
 
     /// What server cookies (RFC 7873) are made with.
     pub cookie_secrets: CookieSecrets,
+
+    /// Whom to answer how often, and whom to count.
+    pub policy: Arc<Policy>,
 }
 
 //----------- Names in wire format -------------------------------------------

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::answer::{Cause, Outcome, Transport, Verdict};
+use crate::limit::Decision;
+use crate::snapshot::Class;
 use crate::wire::Reason;
 
 /// Defines [`Counter`] from one table: kind, variant, name, meaning.
@@ -63,6 +65,13 @@ counters! {
     Outcome Panicked "panicked" "Messages that met a fault in the server; dropped, and logged."
     Event Truncated "truncated" "Responses that were cut short (TC)."
     Event Dropped "dropped" "Messages without a response, whatever their outcome."
+    Event LimitedErrors "limited-errors" "Errors over the rate, sent empty (TC)."
+    Event LimitedMissing "limited-missing" "Denials of names over the rate, sent empty (TC)."
+    Event LimitedAnswers "limited-answers" "Other answers over the rate, sent empty (TC)."
+    Event SilencedErrors "silenced-errors" "Errors over the rate, not sent: TC says nothing there."
+    Event WouldLimitErrors "would-limit-errors" "Errors over the rate, sent all the same."
+    Event WouldLimitMissing "would-limit-missing" "Denials over the rate, sent all the same."
+    Event WouldLimitAnswers "would-limit-answers" "Other answers over the rate, sent all the same."
     Event ReceiveDrops "receive-drops" "Datagrams that the system dropped: the buffer was full."
     Event ReceiveErrors "receive-errors" "Failures to receive datagrams."
     Event SendErrors "send-errors" "Responses that the system did not take."
@@ -96,6 +105,22 @@ impl Counter {
             Cause::Malformed(reason) => return Err(reason),
         })
     }
+
+    /// Returns the counter of a decision about a response; there is none where
+    /// it is sent as it is.
+    fn of_decision(decision: Decision) -> Option<Self> {
+        Some(match decision {
+            Decision::Pass => return None,
+            Decision::Truncate(Class::Errors) => Counter::LimitedErrors,
+            Decision::Truncate(Class::Missing) => Counter::LimitedMissing,
+            Decision::Truncate(Class::Answers) => Counter::LimitedAnswers,
+            // Nothing but messages that are no query is dropped.
+            Decision::Drop(_) => Counter::SilencedErrors,
+            Decision::WouldLimit(Class::Errors) => Counter::WouldLimitErrors,
+            Decision::WouldLimit(Class::Missing) => Counter::WouldLimitMissing,
+            Decision::WouldLimit(Class::Answers) => Counter::WouldLimitAnswers,
+        })
+    }
 }
 
 /// What kind of counter one is.
@@ -122,15 +147,21 @@ impl Counters {
     /// Returns a lane for one UDP worker.
     pub(super) fn add_udp(&mut self) -> OwnLane {
         let lane = Arc::<Lane>::default();
+        let writer = self.writers();
         self.udp.push(lane.clone());
-        OwnLane(lane)
+        OwnLane { lane, writer }
     }
 
     /// Returns a lane that TCP connections share.
     pub(super) fn add_tcp(&mut self) -> SharedLane {
         let lane = Arc::<Lane>::default();
+        let writer = self.writers();
         self.tcp.push(lane.clone());
-        SharedLane(lane)
+        SharedLane { lane, writer }
+    }
+
+    fn writers(&self) -> usize {
+        self.udp.len() + self.tcp.len()
     }
 
     /// Returns the sums over all lanes.
@@ -269,6 +300,16 @@ pub(super) trait Tally {
     /// Adds to a cell.
     fn add_to_cell(&mut self, cell: usize, count: u64);
 
+    /// Returns the number of the lane, by which writers take turns elsewhere.
+    fn writer(&self) -> usize;
+
+    /// Counts what was decided about a response.
+    fn decision(&mut self, decision: Decision) {
+        if let Some(counter) = Counter::of_decision(decision) {
+            self.count(counter);
+        }
+    }
+
     /// Counts something.
     fn count(&mut self, counter: Counter) {
         self.add(counter, 1);
@@ -303,22 +344,36 @@ pub(super) trait Tally {
 /// A lane with one writer. It is not `Clone`, and counting takes `&mut`, so
 /// that a load and a store are enough, which no processor has to lock.
 #[derive(Debug)]
-pub(super) struct OwnLane(Arc<Lane>);
+pub(super) struct OwnLane {
+    lane: Arc<Lane>,
+    writer: usize,
+}
 
 impl Tally for OwnLane {
     fn add_to_cell(&mut self, cell: usize, count: u64) {
-        let cell = &self.0.cells[cell];
+        let cell = &self.lane.cells[cell];
         cell.store(cell.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+
+    fn writer(&self) -> usize {
+        self.writer
     }
 }
 
 /// A lane with several writers.
 #[derive(Clone, Debug)]
-pub(super) struct SharedLane(Arc<Lane>);
+pub(super) struct SharedLane {
+    lane: Arc<Lane>,
+    writer: usize,
+}
 
 impl Tally for SharedLane {
     fn add_to_cell(&mut self, cell: usize, count: u64) {
-        self.0.cells[cell].fetch_add(count, Ordering::Relaxed);
+        self.lane.cells[cell].fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn writer(&self) -> usize {
+        self.writer
     }
 }
 

@@ -31,6 +31,7 @@ use self::counters::{Counter, Counters, Tally};
 use crate::answer::{self, Client, Outcome, Verdict};
 use crate::clock::Clock;
 use crate::config::model::Tcp;
+use crate::limit::{self, Decision, Limiter};
 use crate::snapshot::{Moment, Snapshot};
 
 /// Answers on the sockets of listeners from whatever snapshot is published.
@@ -43,6 +44,7 @@ pub fn start(
     limits: &Tcp,
 ) -> io::Result<Transports> {
     let listen: Arc<[SocketAddr]> = listeners.iter().map(|listener| listener.address).collect();
+    let limiter = limiter()?;
     let mut counters = Counters::default();
     let mut udp = Workers::default();
     let mut tcp = Vec::new();
@@ -51,6 +53,7 @@ pub fn start(
         for (number, socket) in sockets.into_iter().enumerate() {
             let worker = udp::Worker {
                 snapshot: snapshot.clone(),
+                limiter: limiter.clone(),
                 clock: clock.clone(),
                 lane: counters.add_udp(),
                 listen: listen.clone(),
@@ -59,24 +62,72 @@ pub fn start(
             udp.threads.push(worker.start(socket, format!("udp-{number} {address}"))?);
         }
     }
-    let tcp = tcp::Server::start(tcp, snapshot, clock, limits, &mut counters)?;
+    let tcp = tcp::Server::start(tcp, (snapshot, limiter), clock, limits, &mut counters)?;
     Ok(Transports { counters: Arc::new(counters), udp, tcp })
 }
 
-/// Answers a message, whatever it is, and counts what became of it.
-///
-/// Returns the length of the response in `out`, in octets, or nothing where
-/// none is to be sent. A panic costs the message and nothing else.
-fn respond(
-    tally: &mut impl Tally,
-    snapshot: &Snapshot,
-    client: &Client,
+/// Returns a limiter for all transports, with a key that nobody knows.
+fn limiter() -> io::Result<Arc<Limiter>> {
+    let mut key = [0; 16];
+    getrandom::fill(&mut key)?;
+    Ok(Arc::new(Limiter::new(key)))
+}
+
+//----------- Responder ------------------------------------------------------
+
+/// What messages are answered by, at one moment.
+struct Responder<'a> {
+    snapshot: &'a Snapshot,
+    limiter: &'a Limiter,
     now: Moment,
-    message: &[u8],
-    out: &mut [u8],
-) -> Option<usize> {
-    let guarded = guard::run(|| answer::answer(snapshot, client, now, message, out));
-    conclude(tally, now, message, guarded)
+}
+
+impl Responder<'_> {
+    /// Answers a message, whatever it is, and counts what became of it.
+    ///
+    /// Returns the length of the response in `out`, in octets, or nothing where
+    /// none is to be sent. A panic costs the message and nothing else.
+    fn respond(
+        &self,
+        tally: &mut impl Tally,
+        client: &Client,
+        message: &[u8],
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let guarded = guard::run(|| {
+            let outcome = answer::answer(self.snapshot, client, self.now, message, out);
+            if self.snapshot.settings.policy.is_idle() {
+                return outcome;
+            }
+            self.apply_policy(tally, client, message, outcome, out)
+        });
+        conclude(tally, self.now, message, guarded)
+    }
+
+    /// Limits a response that is over a rate, and counts those of customers.
+    fn apply_policy<'s>(
+        &'s self,
+        tally: &mut impl Tally,
+        client: &Client,
+        message: &[u8],
+        outcome: Outcome<'s>,
+        out: &mut [u8],
+    ) -> Outcome<'s> {
+        let (policy, cause) = (&self.snapshot.settings.policy, outcome.cause);
+        let decision = self.limiter.decide(policy, client, self.now, &outcome);
+        tally.decision(decision);
+        let outcome = match decision {
+            Decision::Pass | Decision::WouldLimit(_) => outcome,
+            Decision::Drop(_) => Outcome::short(Verdict::Drop, cause),
+            Decision::Truncate(_) => {
+                answer::truncate(self.snapshot, client, self.now, message, cause, out)
+            }
+        };
+        if let Some(customer) = policy.customers.find(client.address) {
+            limit::count(customer, tally.writer(), &outcome);
+        }
+        outcome
+    }
 }
 
 fn conclude(

@@ -126,6 +126,7 @@ pub static SNAPSHOTS: LazyLock<[Snapshot; 2]> = LazyLock::new(|| {
         tcp_keepalive: 100,
         cookie_secrets: CookieSecrets::new(&[SECRET, [7; 16]]),
         spread_ttl: 20,
+        ..Settings::default()
     };
     let long_identity = Some("i".repeat(600));
     let bare = Settings { identity: long_identity, ..Settings::default() };

@@ -29,8 +29,8 @@ use tokio::time::{self, Instant};
 use super::Service;
 use super::connections::Permit;
 use crate::answer::{Client, Transport};
+use crate::transport::Responder;
 use crate::transport::counters::{Counter, SharedLane, Tally};
-use crate::transport::respond;
 
 /// Octets that are read at once: some 250 queries.
 const READ_ROOM: usize = 16 << 10;
@@ -236,7 +236,8 @@ impl Connection {
     /// these are. It stops early where the client does not read.
     fn answer_messages(&mut self, octets: &[u8], output: &mut [u8]) -> io::Result<usize> {
         let snapshot = self.service.snapshot.load();
-        let now = self.service.clock.now();
+        let (limiter, now) = (&self.service.limiter, self.service.clock.now());
+        let responder = Responder { snapshot: &snapshot, limiter, now };
         let mut rest = octets;
         let mut filled = 0;
         while let Some((message, behind)) = split_message(rest) {
@@ -249,7 +250,7 @@ impl Connection {
             }
             let (len_octets, out) = output[filled..filled + FRAME_MAX].split_at_mut(2);
             let lane = &mut self.lane;
-            if let Some(len) = respond(lane, &snapshot, &self.client, now, message, out) {
+            if let Some(len) = responder.respond(lane, &self.client, message, out) {
                 // No response is longer than its buffer, of 65,535 octets.
                 len_octets.copy_from_slice(&(len as u16).to_be_bytes());
                 filled += 2 + len;

@@ -33,6 +33,7 @@ use super::counters::{Counter, Counters, SharedLane, Tally};
 use super::guard::Occasionally;
 use crate::clock::Clock;
 use crate::config::model::Tcp;
+use crate::limit::Limiter;
 use crate::snapshot::Snapshot;
 
 /// Lanes of counters. Connections take turns, so that few meet in one.
@@ -66,14 +67,14 @@ impl Server {
     /// Must be called inside a tokio runtime.
     pub(in crate::transport) fn start(
         listeners: Vec<TcpListener>,
-        snapshot: Arc<ArcSwap<Snapshot>>,
+        (snapshot, limiter): (Arc<ArcSwap<Snapshot>>, Arc<Limiter>),
         clock: Arc<Clock>,
         limits: &Tcp,
         counters: &mut Counters,
     ) -> io::Result<Self> {
         let most = bound_by_descriptors(limits.connections);
         let connections = Arc::new(Connections::new(most, limits.connections_per_network));
-        let service = Arc::new(Service { snapshot, clock, limits: limits.clone() });
+        let service = Arc::new(Service { snapshot, limiter, clock, limits: limits.clone() });
         let lanes: Vec<_> = (0..LANES).map(|_| counters.add_tcp()).collect();
         let (stop, stopped) = watch::channel(None);
         for listener in listeners {
@@ -124,6 +125,7 @@ fn bound_by_descriptors(most: usize) -> usize {
 #[derive(Debug)]
 struct Service {
     snapshot: Arc<ArcSwap<Snapshot>>,
+    limiter: Arc<Limiter>,
     clock: Arc<Clock>,
     limits: Tcp,
 }

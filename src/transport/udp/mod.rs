@@ -10,6 +10,8 @@
 //! A worker has one socket, one batch of buffers and one lane of counters, and
 //! shares nothing that anybody writes: a query costs no allocation, no lock
 //! and no atomic operation beyond what reading a snapshot takes once a batch.
+//! (Where the operator limits rates or names customers, the tables for that
+//! are shared; their atomic operations wait for nobody.)
 //! A thread for each socket rather than one that polls several: it needs one
 //! system call less a batch, and a thread that sleeps costs nothing.
 //!
@@ -40,10 +42,11 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
+use super::Responder;
 use super::counters::{Counter, OwnLane, Tally};
-use super::respond;
 use crate::answer::{Client, Transport};
 use crate::clock::Clock;
+use crate::limit::Limiter;
 use crate::snapshot::{Moment, Snapshot};
 
 /// The longest datagram that is looked at, in octets.
@@ -74,6 +77,9 @@ pub(super) struct Worker {
     /// What is published.
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
 
+    /// What is known of clients, by all transports.
+    pub(super) limiter: Arc<Limiter>,
+
     /// The time.
     pub(super) clock: Arc<Clock>,
 
@@ -97,6 +103,7 @@ impl Worker {
     fn round(&mut self) -> Round<'_> {
         Round {
             snapshot: self.snapshot.load(),
+            limiter: &self.limiter,
             now: self.clock.now(),
             lane: &mut self.lane,
             listen: &self.listen,
@@ -133,6 +140,7 @@ enum Next {
 /// by.
 struct Round<'w> {
     snapshot: Guard<Arc<Snapshot>>,
+    limiter: &'w Limiter,
     now: Moment,
     lane: &'w mut OwnLane,
     listen: &'w [SocketAddr],
@@ -152,7 +160,8 @@ impl Round<'_> {
         }
         let address = datagram.source.ip().to_canonical();
         let client = Client { address, transport: Transport::Udp };
-        respond(self.lane, &self.snapshot, &client, self.now, datagram.message, out)
+        let (snapshot, limiter, now) = (&self.snapshot, self.limiter, self.now);
+        Responder { snapshot, limiter, now }.respond(self.lane, &client, datagram.message, out)
     }
 
     /// Says whether a reply could reach nobody, or the server itself.

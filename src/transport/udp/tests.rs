@@ -85,6 +85,7 @@ fn start(run: Run, snapshot: Snapshot) -> (SocketAddr, impl FnOnce() -> Totals) 
     let stop = Arc::new(AtomicBool::new(false));
     let worker = Worker {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+        limiter: Arc::new(Limiter::new([7; 16])),
         clock: Arc::new(Clock::new(clock::wall())),
         lane: counters.add_udp(),
         listen: [address].into(),
@@ -157,6 +158,7 @@ fn is_answered(listen: &[&str], source: &str, destination: Option<&str>) -> bool
     let snapshot = Arc::new(Snapshot::new(1, crate::snapshot::Settings::default(), []));
     let mut round = Round {
         snapshot: ArcSwap::new(snapshot).load(),
+        limiter: &Limiter::new([7; 16]),
         now: Moment(0),
         lane: &mut lane,
         listen: &listen,
