@@ -7,8 +7,8 @@
 use super::exchange::Exchange;
 use super::resolve::resolve;
 use super::{CLASS_IN, Cause, Outcome, Ttls, Verdict, groups, write_group};
-use crate::geo::RegionId;
-use crate::snapshot::{Body, Cut, Found, HandedOut, Status, Version};
+use crate::geo::{RegionId, RegionSet};
+use crate::snapshot::{Body, Cut, HandedOut, Status, Version};
 use crate::wire::{Ending, Head, LowerName, Query, Question, Rcode, ResponseWriter, Rtype};
 
 /// Returns the prebuilt answer to a question with its slot, if there is one.
@@ -20,10 +20,13 @@ pub(super) fn find<'s>(
     if question.qtype != Rtype::SRV {
         return None;
     }
-    let Found::Exact(node) = version.zone.find(question.name.as_wire()) else { return None };
+    // Names that do not exist are left to the general path, which looks for
+    // what stands in for them.
+    let node = version.zone.get(question.name.as_wire())?;
     let rrset = node.rrset(Rtype::SRV).filter(|_| node.status() == Status::Authoritative)?;
     let slot = rrset.srv_slot(region)?;
-    let body = version.bodies.get(slot, || build(version, region, node.owner()))?;
+    let regions = rrset.variant(region).regions();
+    let body = version.bodies.get(slot, || build(version, (region, regions), node.owner()))?;
     Some((body, slot))
 }
 
@@ -53,20 +56,22 @@ pub(super) fn write<'s>(
     })
 }
 
-/// Writes the answer that the clients of a region get at a name of the zone.
+/// Writes the answer that the clients of a region get at a name of the zone;
+/// `regions` are those that see the same SRV records.
 ///
 /// There is none where clients that see the same SRV records see other
 /// addresses, or where a message would be too long for it.
-fn build(version: &Version, region: RegionId, owner: &[u8]) -> Option<Body> {
+fn build(
+    version: &Version,
+    (region, regions): (RegionId, &RegionSet),
+    owner: &[u8],
+) -> Option<Body> {
     let mut wire = owner.to_vec();
     wire.extend(Rtype::SRV.0.to_be_bytes());
     wire.extend(CLASS_IN.to_be_bytes());
     let name = LowerName::from_wire(owner)?;
     let question = Question { wire: &wire, name, qtype: Rtype::SRV, qclass: CLASS_IN };
     let resolution = resolve(&version.zone, region, &question);
-    let seen = version.zone.find(question.name.as_wire());
-    let Found::Exact(node) = seen else { return None };
-    let regions = *node.rrset(Rtype::SRV)?.variant(region).regions();
     if resolution.cause != Cause::Answered || !regions.is_subset(&resolution.same) {
         return None;
     }

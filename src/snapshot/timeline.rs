@@ -270,11 +270,6 @@ impl Timeline {
         (!entries.is_empty()).then_some(Timeline { entries })
     }
 
-    /// Says whether some network may still change over after a moment.
-    pub fn is_in_handover(&self, now: u64) -> bool {
-        self.settled(now) + 1 < self.entries.len()
-    }
-
     /// Returns the timeline without the versions that are in force for nobody
     /// any more.
     pub fn without_settled(&self, now: u64) -> Timeline {
