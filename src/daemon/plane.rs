@@ -92,10 +92,15 @@ impl Plane {
             }
         }
         if now >= self.next_look {
-            if self.watch.look() && self.publisher.config().server.watch {
+            let start = Instant::now();
+            let has_changed = self.watch.look();
+            // Of the look alone: a reload that takes a second is no reason to
+            // be blind for the hundred seconds behind it.
+            let pause = Watch::pause(start.elapsed());
+            if has_changed && self.publisher.config().server.watch {
                 self.reload(&Request { by: "the file watch".into(), ..Request::default() });
             }
-            self.next_look = Instant::now() + Watch::pause(now);
+            self.next_look = Instant::now() + pause;
         }
     }
 

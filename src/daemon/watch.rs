@@ -20,7 +20,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::clock;
 
@@ -96,9 +96,9 @@ impl Watch {
         is_quiet && self.seen != self.read
     }
 
-    /// Returns how long to wait after a look that began at a time.
-    pub(super) fn pause(start: Instant) -> Duration {
-        Self::PAUSE.max(start.elapsed() * Self::SHARE)
+    /// Returns how long to wait after a look that took so long.
+    pub(super) fn pause(look: Duration) -> Duration {
+        Self::PAUSE.max(look * Self::SHARE)
     }
 }
 
@@ -286,6 +286,12 @@ mod tests {
         let (folder, _) = watched();
         let paths = BTreeSet::from([folder.path().join("zones/a/zone.toml")]);
         assert!(notices(&mut Watch::new(&paths, 0)));
+    }
+
+    #[test]
+    fn a_look_takes_at_most_a_hundredth_of_the_time() {
+        assert_eq!(Watch::pause(Duration::from_millis(1)), Watch::PAUSE);
+        assert_eq!(Watch::pause(Duration::from_millis(30)), Duration::from_secs(3));
     }
 
     #[test]
