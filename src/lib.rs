@@ -16,6 +16,7 @@
 //!
 //! # Modules, in layers
 //!
+//! - [`privileges`]: what the process may do, and giving up the rest.
 //! - [`diag`]: findings about the operator's input, with their places.
 //! - [`wire`]: the DNS message format.
 //! - [`geo`]: from an address to a region, compiled to a range table.
@@ -47,6 +48,7 @@ pub mod daemon;
 pub mod diag;
 pub mod geo;
 pub mod limit;
+pub mod privileges;
 pub mod snapshot;
 pub mod state;
 pub mod transport;

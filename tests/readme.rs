@@ -145,7 +145,8 @@ fn walk(command: &str, server: &Server) -> String {
 /// name or an address.
 fn without_numbers(text: &str) -> String {
     let mut lines = String::new();
-    for line in text.lines() {
+    // Who runs the test, and on which kernel, is no matter of the README.
+    for line in text.lines().filter(|line| !line.starts_with("process ")) {
         let mut words: Vec<_> = line.split_whitespace().collect();
         for word in &mut words {
             let number = word.trim_end_matches([':', ',', ')']);

@@ -73,6 +73,25 @@ pub struct Server {
 
     /// Whether documentation and private addresses in answers are warned of.
     pub production: bool,
+
+    /// Who the server is.
+    pub account: Account,
+
+    /// Whether the server gives up what it does not need.
+    pub sandbox: bool,
+}
+
+/// Who the server is, once it has what needs privileges.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Account {
+    /// `[server] user`: the user it becomes; without it, it stays who it is.
+    pub user: Option<String>,
+
+    /// `[server] group`: its group; without it, the user's.
+    pub group: Option<String>,
+
+    /// `[admin] control-group`: the group that may give commands.
+    pub control_group: Option<String>,
 }
 
 /// `[tcp]`

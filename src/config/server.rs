@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::limit::{customers, limit};
-use super::model::{Admin, Config, Geoip, Handover, HandoverMode, Server, Tcp};
+use super::model::{Account, Admin, Config, Geoip, Handover, HandoverMode, Server, Tcp};
 use super::reader::{Fields, Item};
 use super::text::Text;
-use crate::diag::{Located, Report, Sources};
+use crate::diag::{Code, Finding, Located, Report, Sources};
 
 /// Reads `trunkdns.toml`.
 ///
@@ -32,9 +32,20 @@ pub fn read_places(path: &Path) -> Places {
         text.parse(&mut report, |root, report| config(root, &folder, report)).value
     });
     let state = path.parent().unwrap_or(Path::new("")).join("state");
+    let is_whole = !report.has_errors();
     match config {
-        Some(config) => Places { state: config.server.state, control: config.admin.control },
-        None => Places { control: state.join("control.sock"), state },
+        Some(config) => Places {
+            state: config.server.state,
+            control: config.admin.control,
+            account: config.server.account,
+            is_whole,
+        },
+        None => Places {
+            control: state.join("control.sock"),
+            state,
+            account: Account::default(),
+            is_whole,
+        },
     }
 }
 
@@ -46,10 +57,16 @@ pub struct Places {
 
     /// `[admin] control`
     pub control: PathBuf,
+
+    /// Who it is.
+    pub account: Account,
+
+    /// Whether the configuration could be read as a whole.
+    pub is_whole: bool,
 }
 
 fn config(mut root: Fields<'_>, folder: &Path, report: &mut Report) -> Config {
-    let server = server(root.section("server", report), folder, report);
+    let mut server = server(root.section("server", report), folder, report);
     let tcp = tcp(root.section("tcp", report), report);
     let limit = limit(root.section("limit", report), report);
     let customers = customers(root.section("customers", report), report);
@@ -58,7 +75,7 @@ fn config(mut root: Fields<'_>, folder: &Path, report: &mut Report) -> Config {
     let directory = zones.or("directory", folder.join("zones"), report, Item::path);
     zones.finish(report);
     let handover = handover(root.section("handover", report), report);
-    let admin = admin(root.section("admin", report), &server.state, report);
+    let admin = admin(root.section("admin", report), &mut server, report);
     root.finish(report);
     Config { server, tcp, limit, customers, geoip, zones: directory, handover, admin }
 }
@@ -89,9 +106,26 @@ fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server 
         keep: fields.or("keep", days(30), report, |item, report| item.duration(keep, report)),
         watch: fields.or("watch", true, report, Item::boolean),
         production: fields.or("production", false, report, Item::boolean),
+        account: account(&mut fields, report),
+        sandbox: fields.or("sandbox", true, report, Item::boolean),
     };
     fields.finish(report);
     server
+}
+
+fn account(fields: &mut Fields<'_>, report: &mut Report) -> Account {
+    let user = fields.optional("user", report, |item, report| item.account("user", report));
+    let group = fields.take("group");
+    if let (None, Some((key, _))) = (&user, &group) {
+        report.add(Finding::new(
+            Code::MissingKey,
+            key.span,
+            "`group` without `user`",
+            "name the user that the server is to become, or remove `group`",
+        ));
+    }
+    let group = group.and_then(|(_, item)| item.account("group", report));
+    Account { user, group, control_group: None }
 }
 
 fn tcp(mut fields: Fields<'_>, report: &mut Report) -> Tcp {
@@ -155,9 +189,11 @@ fn handover(mut fields: Fields<'_>, report: &mut Report) -> Handover {
     handover
 }
 
-fn admin(mut fields: Fields<'_>, state: &Path, report: &mut Report) -> Admin {
+fn admin(mut fields: Fields<'_>, server: &mut Server, report: &mut Report) -> Admin {
+    server.account.control_group =
+        fields.optional("control-group", report, |item, report| item.account("group", report));
     let admin = Admin {
-        control: fields.or("control", state.join("control.sock"), report, Item::path),
+        control: fields.or("control", server.state.join("control.sock"), report, Item::path),
         http: fields.optional("http", report, Item::socket),
     };
     fields.finish(report);

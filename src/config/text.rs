@@ -8,6 +8,7 @@ use toml::de::DeTable;
 
 use super::reader::Fields;
 use crate::diag::{Code, Finding, Place, Report, SourceId, Sources, Span};
+use crate::privileges;
 
 //----------- Text -----------------------------------------------------------
 
@@ -245,6 +246,11 @@ impl<T> Parsed<T> {
 
 /// Returns the finding for a file or folder that cannot be read.
 pub(super) fn unreadable(path: &Path, err: &io::Error) -> Finding {
+    if err.kind() == io::ErrorKind::PermissionDenied {
+        let (why, help) = privileges::explain_denial(path);
+        let message = format!("the server may not read it: {why}");
+        return Finding::new(Code::FileUnreadable, path.to_owned(), message, help);
+    }
     let (message, help) = match err.kind() {
         io::ErrorKind::InvalidData => {
             ("the file is not UTF-8 text".to_owned(), "save it in UTF-8, as TOML asks")
@@ -252,10 +258,6 @@ pub(super) fn unreadable(path: &Path, err: &io::Error) -> Finding {
         io::ErrorKind::NotFound => {
             ("it does not exist".to_owned(), "create it, or correct the path that leads to it")
         }
-        io::ErrorKind::PermissionDenied => (
-            "the server may not read it: permission denied".to_owned(),
-            "let the user of the server read it and enter its folders",
-        ),
         _ => (format!("cannot read it: {err}"), "correct the path, or what is stored there"),
     };
     Finding::new(Code::FileUnreadable, path.to_owned(), message, help)

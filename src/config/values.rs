@@ -107,6 +107,17 @@ impl Item<'_> {
         self.parsed(Code::BadValue, form, report, |text| text.parse().ok())
     }
 
+    /// Reads the name of a user or group of the host; `kind` says which.
+    pub(super) fn account(self, kind: &str, report: &mut Report) -> Option<String> {
+        let form = format!("name of a {kind} such as \"trunkdns\"");
+        let is_name = |text: &str| {
+            !text.is_empty()
+                && !text.contains([':', '/', ','])
+                && !text.contains(char::is_whitespace)
+        };
+        self.parsed(Code::BadValue, &form, report, |text| is_name(text).then(|| text.to_owned()))
+    }
+
     /// Reads a path, relative to the folder of the file it is written in.
     pub(super) fn path(self, report: &mut Report) -> Option<PathBuf> {
         let text = self.string(report)?;

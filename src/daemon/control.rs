@@ -1,7 +1,8 @@
 //! The control socket: how commands reach the running server.
 //!
-//! A Unix socket that only its owner may connect to (mode 0600). A command is
-//! a line of JSON, the reply is another one, and then the connection ends. A
+//! A Unix socket that its owner alone may connect to (mode 0600), or a group
+//! that the configuration names (0660). Who gives a command is told by the
+//! system, and stands in what is said of it. A command is a line of JSON, the reply is another one, and then the connection ends. A
 //! reply says what was done, not what will be: `reload` is answered when the
 //! reload is over.
 //!
@@ -11,18 +12,21 @@
 //! served at a time, and others wait.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream as BlockingStream;
+use std::os::unix::fs::{PermissionsExt, lchown};
+use std::os::unix::net::{UnixListener as BlockingListener, UnixStream as BlockingStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::board::Outcome;
 use super::status::Status;
+use crate::privileges;
 
 /// The longest command, in octets.
 const COMMAND_MAX: u64 = 1 << 20;
@@ -89,13 +93,14 @@ pub struct Order {
 #[derive(Debug)]
 pub struct Control {
     path: PathBuf,
-    listener: Option<UnixListener>,
+    listener: Option<BlockingListener>,
 }
 
 impl Control {
-    /// Binds the socket. The caller holds the state folder's lock, so that
-    /// what is there is left over from a server that was killed.
-    pub fn bind(path: &Path) -> io::Result<Self> {
+    /// Binds the socket, for its owner and perhaps for a group. The caller
+    /// holds the state folder's lock, so that what is there is left over from a
+    /// server that was killed.
+    pub fn bind(path: &Path, group: Option<&str>) -> io::Result<Self> {
         if BlockingStream::connect(path).is_ok() {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, "another server listens on it"));
         }
@@ -112,21 +117,26 @@ impl Control {
         }
         // From the first moment on nobody else may connect.
         let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-        let listener = UnixListener::bind(path);
+        let listener = BlockingListener::bind(path);
         rustix::process::umask(mask);
         let listener = listener?;
-        Ok(Control { path: path.to_owned(), listener: Some(listener) })
+        listener.set_nonblocking(true)?;
+        let control = Control { path: path.to_owned(), listener: Some(listener) };
+        if let Some(group) = group {
+            open_to(path, group).map_err(|error| not_open_to(group, &error))?;
+        }
+        Ok(control)
     }
 
     /// Passes on commands as they come in.
     ///
     /// Must be called inside a tokio runtime.
-    pub fn listen(&mut self) -> mpsc::Receiver<Order> {
+    pub fn listen(&mut self) -> io::Result<mpsc::Receiver<Order>> {
         let (sender, receiver) = mpsc::channel(CONNECTIONS_MAX);
         if let Some(listener) = self.listener.take() {
-            tokio::spawn(accept(listener, sender));
+            tokio::spawn(accept(UnixListener::from_std(listener)?, sender));
         }
-        receiver
+        Ok(receiver)
     }
 }
 
@@ -135,6 +145,26 @@ impl Drop for Control {
         // Gone already, perhaps.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// Lets a group connect to a socket.
+fn open_to(path: &Path, group: &str) -> io::Result<()> {
+    lchown(path, None, Some(privileges::group_id(group)?))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
+}
+
+fn not_open_to(group: &str, error: &io::Error) -> io::Error {
+    let help = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; the server's user must be in that group (systemd: SupplementaryGroups), or the \
+             server be started as root"
+        }
+        _ => "",
+    };
+    let why =
+        format!("cannot open it to the group `{group}` ([admin] control-group): {error}{help}");
+    // Of another kind, so that nobody takes it for a matter of the folder.
+    io::Error::other(why)
 }
 
 fn is_socket(metadata: &std::fs::Metadata) -> bool {
@@ -165,13 +195,7 @@ async fn accept(listener: UnixListener, sender: mpsc::Sender<Order>) {
 }
 
 async fn converse(mut stream: UnixStream, sender: mpsc::Sender<Order>) -> io::Result<()> {
-    let peer = match stream.peer_cred() {
-        Ok(peer) => match peer.pid() {
-            Some(pid) => format!("uid {} (pid {pid})", peer.uid()),
-            None => format!("uid {}", peer.uid()),
-        },
-        Err(_) => "somebody".to_owned(),
-    };
+    let peer = stream.peer_cred().map_or_else(|_| "somebody".to_owned(), |peer| describe(&peer));
     let (reader, mut writer) = stream.split();
     let mut line = String::new();
     let mut reader = tokio::io::BufReader::new(reader.take(COMMAND_MAX));
@@ -188,6 +212,12 @@ async fn converse(mut stream: UnixStream, sender: mpsc::Sender<Order>) -> io::Re
     let mut text = serde_json::to_string(&reply)?;
     text.push('\n');
     tokio::time::timeout(PATIENCE, writer.write_all(text.as_bytes())).await?
+}
+
+/// Returns who is at the other end, by name and by numbers: names change.
+fn describe(peer: &UCred) -> String {
+    let pid = peer.pid().map(|pid| format!(", pid {pid}")).unwrap_or_default();
+    format!("{} (uid {}{pid})", privileges::name_of(peer.uid()), peer.uid())
 }
 
 //----------- Client ---------------------------------------------------------
@@ -215,14 +245,13 @@ pub fn call(path: &Path, command: &Command) -> io::Result<Reply> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[tokio::test]
     async fn a_file_that_is_no_socket_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("precious.toml");
         std::fs::write(&path, "precious").unwrap();
-        assert_eq!(Control::bind(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(Control::bind(&path, None).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     }
 
@@ -231,7 +260,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let control = Control::bind(&path).unwrap();
+        let control = Control::bind(&path, None).unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         drop(control);

@@ -13,6 +13,7 @@ pub mod board;
 pub mod control;
 pub mod limits;
 pub mod load;
+pub mod process;
 pub mod publish;
 pub mod status;
 
@@ -29,18 +30,23 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use self::control::{Command, Control, Order, Reply};
 use self::limits::Limits;
 use self::plane::{Job, Plane};
+use self::process::Process;
 use self::status::{Status, Surroundings};
 use crate::clock;
+use crate::config;
 use crate::config::model::Config;
+use crate::privileges::notify::Notifier;
+use crate::privileges::{self, Binder, sandbox};
 use crate::snapshot::Snapshot;
 use crate::transport::counters::Counters;
-use crate::transport::{self, Listener};
+use crate::transport::{self, Listener, Transports};
 use crate::wire::Name;
 
 pub use self::publisher::{Error as StartError, Publisher, Request};
@@ -48,37 +54,41 @@ pub use self::publisher::{Error as StartError, Publisher, Request};
 /// Serves what a configuration file names until SIGTERM or SIGINT.
 ///
 /// `ready` is called once, with a line for the operator, when every address
-/// answers.
+/// answers. No other thread may be there yet: privileges are given up first,
+/// and what comes later is never had by threads that are started then.
 pub fn serve(path: &Path, ready: impl FnOnce(String)) -> Result<(), Error> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
-    let result = runtime.block_on(run(path.to_owned(), ready));
+    let notifier = Notifier::from_environment();
+    let binder = privileges::step_down(&config::read_places(path)).map_err(Error::Privileges)?;
+    // Signals, commands and the wiring stay on this thread; the transports get
+    // a runtime of their own once the sandbox is entered.
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let result = runtime.block_on(run(path.to_owned(), binder, |line: String| {
+        notifier.ready(&line);
+        ready(line);
+    }));
+    notifier.stopping();
     // What is still being read when the server is stopped leads nowhere.
     runtime.shutdown_background();
     result
 }
 
-async fn run(path: PathBuf, ready: impl FnOnce(String)) -> Result<(), Error> {
+async fn run(path: PathBuf, binder: Binder, ready: impl FnOnce(String)) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
     // From now on SIGHUP does not end the server, which may read for long.
     let mut hangup = signal(SignalKind::hangup()).map_err(Error::Runtime)?;
-    let starting = tokio::task::spawn_blocking(move || Publisher::start(&path));
     let publisher = tokio::select! {
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
-        started = starting => started.map_err(|error| Error::Runtime(io::Error::other(error)))?,
+        started = start(path) => started?,
     };
-    let publisher = publisher.map_err(Error::Start)?;
     plane::log(publisher.last());
-    let listeners = bind(publisher.config())?;
-    let path = publisher.config().admin.control.clone();
-    let mut control =
-        Control::bind(&path).map_err(|source| Error::Control { path: path.clone(), source })?;
+    let config = publisher.config().clone();
+    let (listeners, mut control) =
+        binder.run(move || bind_all(&config)).map_err(Error::Runtime)??;
     let addresses = listeners.iter().map(|listener| listener.address.to_string()).collect();
-    let (served, clock) = (publisher.served().clone(), publisher.clock().clone());
-    let tcp = publisher.config().tcp.clone();
-    let transports = transport::start(listeners, served, clock, &tcp).map_err(Error::Runtime)?;
+    let threads = prepare_threads(&publisher).map_err(Error::Runtime)?;
+    let transports = start_transports(listeners, &publisher, &threads).map_err(Error::Runtime)?;
     let server = Server::new(&publisher, addresses, transports.counters().clone());
     let (jobs, inbox) = mpsc::channel();
     let plane = Plane::new(publisher);
@@ -86,7 +96,7 @@ async fn run(path: PathBuf, ready: impl FnOnce(String)) -> Result<(), Error> {
         .name("control-plane".into())
         .spawn(move || plane.run(&inbox))
         .map_err(Error::Runtime)?;
-    let mut orders = control.listen();
+    let mut orders = control.listen().map_err(Error::Runtime)?;
     ready(server.ready_line());
     loop {
         tokio::select! {
@@ -103,6 +113,49 @@ async fn run(path: PathBuf, ready: impl FnOnce(String)) -> Result<(), Error> {
     tracing::info!("stopping");
     transports.shutdown().await;
     Ok(())
+}
+
+/// Reads what is to be served, on a thread that ends with it.
+///
+/// A thread of the runtime would be left over, outside of the sandbox.
+async fn start(path: PathBuf) -> Result<Publisher, Error> {
+    let (sender, started) = oneshot::channel();
+    // Whoever waits may have been told to stop.
+    let read = move || drop(sender.send(Publisher::start(&path)));
+    std::thread::Builder::new().name("start".into()).spawn(read).map_err(Error::Runtime)?;
+    let panicked = |_| Error::Runtime(io::Error::other("reading the files has panicked"));
+    started.await.map_err(panicked)?.map_err(Error::Start)
+}
+
+/// Enters the sandbox, and returns the threads that connections are served by,
+/// which are in it from their start.
+fn prepare_threads(publisher: &Publisher) -> io::Result<Threads> {
+    // In a container the number stands in files that the sandbox forbids.
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    if publisher.config().server.sandbox {
+        sandbox::enter(&publisher.paths());
+    }
+    let runtime = Builder::new_multi_thread().worker_threads(cores).enable_all().build()?;
+    Ok(Threads(Some(runtime)))
+}
+
+/// A runtime that may be dropped inside of another: it waits for nothing.
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(Runtime::shutdown_background);
+    }
+}
+
+fn start_transports(
+    listeners: Vec<Listener>,
+    publisher: &Publisher,
+    threads: &Threads,
+) -> io::Result<Transports> {
+    let (served, clock) = (publisher.served().clone(), publisher.clock().clone());
+    let _inside = threads.0.as_ref().map(Runtime::enter);
+    transport::start(listeners, served, clock, &publisher.config().tcp)
 }
 
 //----------- Server ---------------------------------------------------------
@@ -174,6 +227,7 @@ impl Server {
             now: self.clock.now().second(),
             clock_steps: self.clock.steps(),
             clock_deviation: self.clock.deviation(clock::wall()),
+            process: Process::new(),
             limits: Limits::new(&self.served.load().settings.policy, &self.counters.total()),
         };
         Status::new(&self.board.load(), around)
@@ -189,6 +243,16 @@ fn names(texts: &[String]) -> Result<Vec<Name>, String> {
 }
 
 //----------- Listeners ------------------------------------------------------
+
+/// Binds all that the server is reached by.
+fn bind_all(config: &Config) -> Result<(Vec<Listener>, Control), Error> {
+    let listeners = bind(config)?;
+    let path = &config.admin.control;
+    let group = config.server.account.control_group.as_deref();
+    let control = Control::bind(path, group)
+        .map_err(|source| Error::Control { path: path.clone(), source })?;
+    Ok((listeners, control))
+}
 
 fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
     let workers = match config.server.workers {
@@ -242,6 +306,9 @@ pub enum Error {
     /// None of the addresses exists on this host.
     NoListener,
 
+    /// The server does not become who it is to be.
+    Privileges(privileges::Error),
+
     /// There is nothing to serve.
     Start(StartError),
 
@@ -256,15 +323,18 @@ impl fmt::Display for Error {
                 write!(f, "cannot listen on {address} ([server] listen): {source}")?;
                 match source.kind() {
                     io::ErrorKind::AddrInUse => f.write_str("; is another server running?"),
-                    io::ErrorKind::PermissionDenied if address.port() < 1024 => {
-                        f.write_str("; ports below 1024 need CAP_NET_BIND_SERVICE, see README.md")
-                    }
+                    io::ErrorKind::PermissionDenied if address.port() < 1024 => f.write_str(
+                        "; ports below 1024 need root with [server] user, or CAP_NET_BIND_SERVICE, \
+                         see docs/security.md",
+                    ),
                     _ => Ok(()),
                 }
             }
             Error::Control { path, source } => {
-                write!(f, "cannot listen on {} ([admin] control): {source}", path.display())
+                let why = privileges::explain_write(path.parent().unwrap_or(path), source);
+                write!(f, "cannot listen on {} ([admin] control): {why}", path.display())
             }
+            Error::Privileges(error) => error.fmt(f),
             Error::Start(error) => error.fmt(f),
             Error::NoListener => f.write_str("no address of [server] listen exists on this host"),
             Error::Runtime(source) => write!(f, "cannot run: {source}"),
@@ -279,6 +349,7 @@ impl std::error::Error for Error {
                 Some(source)
             }
             Error::Start(error) => Some(error),
+            Error::Privileges(error) => Some(error),
             Error::NoListener => None,
         }
     }

@@ -15,6 +15,9 @@ use crate::clock;
 /// How often the clock and the timelines are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Who asks for a reload when files have changed.
+const BY_WATCH: &str = "the file watch";
+
 /// A reload that somebody asks for.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -98,7 +101,7 @@ impl Plane {
             // be blind for the hundred seconds behind it.
             let pause = Watch::pause(start.elapsed());
             if has_changed && self.publisher.config().server.watch {
-                self.reload(&Request { by: "the file watch".into(), ..Request::default() });
+                self.reload(&Request { by: BY_WATCH.into(), ..Request::default() });
             }
             self.next_look = Instant::now() + pause;
         }
@@ -153,7 +156,9 @@ pub(super) fn log(outcome: &Outcome) {
         tracing::error!("{} is held back: {}", held.what, held.why);
     }
     match outcome.is_whole {
-        true if outcome.lines.is_empty() => tracing::debug!("reload by {by}: nothing is new"),
+        true if outcome.lines.is_empty() && by == BY_WATCH => tracing::debug!("nothing is new"),
+        // People, and who they are, are told of always.
+        true if outcome.lines.is_empty() => tracing::info!("reload by {by}: nothing is new"),
         true => tracing::info!("reload by {by}: generation {} is served", outcome.generation),
         false => tracing::error!("reload by {by}: not everything could be taken in, see above"),
     }

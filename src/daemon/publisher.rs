@@ -28,6 +28,7 @@ use crate::config;
 use crate::config::model::{Config, Handover, HandoverMode};
 use crate::diag::{Report, Sources};
 use crate::geo::RegionTable;
+use crate::privileges::sandbox::Paths;
 use crate::snapshot::{Moment, Order, Settings, Snapshot, Version, Zone};
 use crate::state::{self, Found, Kept, KeptZone, Shared, State, Tables};
 use crate::wire::Name;
@@ -254,6 +255,19 @@ impl Publisher {
     /// Returns every path that the last reading looked at, found or not.
     pub fn visited(&self) -> &BTreeSet<PathBuf> {
         &self.visited
+    }
+
+    /// Returns the paths that later readings may look at, as far as they are
+    /// known: those of the last good files, of which the first reading may have
+    /// seen none.
+    pub fn paths(&self) -> Paths {
+        let Config { server, geoip, zones, admin, .. } = &self.config;
+        let secrets = server.cookie_secrets.iter().chain(&geoip.databases);
+        let clouds = self.regions.iter().flat_map(|regions| &regions.clouds);
+        let named = secrets.chain(clouds.map(|cloud| &cloud.path)).map(|path| &path.value);
+        let named = named.chain([&self.path, &geoip.regions, zones]);
+        let read = self.visited.iter().chain(named).cloned().collect();
+        Paths { read, state: server.state.clone(), control: admin.control.clone() }
     }
 
     /// Returns when the first reading began, by the system's clock, in seconds
@@ -739,6 +753,8 @@ fn note_restart(started_with: &Config, new: &Config, outcome: &mut Outcome) {
         ("workers", started_with.server.workers != new.server.workers),
         ("state", started_with.server.state != new.server.state),
         ("control", started_with.admin.control != new.admin.control),
+        ("user`, `group` or `control-group", started_with.server.account != new.server.account),
+        ("sandbox", started_with.server.sandbox != new.server.sandbox),
         ("[tcp]", started_with.tcp != new.tcp),
     ];
     for (key, _) in changed.iter().filter(|(_, is_changed)| *is_changed) {

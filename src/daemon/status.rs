@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::board::{Board, Outcome, StateHealth};
 use super::limits::Limits;
+use super::process::Process;
 use crate::answer::Transport;
 use crate::geo::DatabaseSummary;
 use crate::snapshot::{Entry, Timeline, Version};
@@ -70,6 +71,9 @@ pub struct Status {
 
     /// What was limited, and what customers were told.
     pub limits: Limits,
+
+    /// Who the server is, and what it may do.
+    pub process: Process,
 }
 
 /// A version of a zone that is not in force for everybody yet.
@@ -182,6 +186,9 @@ pub struct Surroundings {
 
     /// What was limited, and what customers were told.
     pub limits: Limits,
+
+    /// Who the server is, and what it may do.
+    pub process: Process,
 }
 
 impl Status {
@@ -210,6 +217,7 @@ impl Status {
             clock_steps: around.clock_steps,
             clock_deviation: around.clock_deviation,
             limits: around.limits,
+            process: around.process,
         }
     }
 }
@@ -312,6 +320,7 @@ impl Status {
         writeln!(out, "trunkdns {}, up {up}, generation {}", self.version, self.generation)?;
         writeln!(out, "zones     {}", self.zones)?;
         writeln!(out, "listeners {}", self.listeners.join(" "))?;
+        self.process.write(out)?;
         for database in &self.databases {
             let age = database.built.map_or("without a date".to_owned(), |built| {
                 format!("built {} ago", span(self.now.saturating_sub(built)))

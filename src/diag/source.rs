@@ -8,6 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::privileges;
+
 //----------- Sources --------------------------------------------------------
 
 /// Every text file that was read, in the order of reading.
@@ -63,7 +65,7 @@ impl Sources {
         if self.is_closed {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let mut file = File::open(path)?;
+        let mut file = File::open(path).map_err(|error| privileges::explain(path, error))?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         let modified = file.metadata()?.mtime();
@@ -75,7 +77,7 @@ impl Sources {
     /// Reads a file that is not a text.
     pub fn read_octets(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         self.visit(path);
-        std::fs::read(path)
+        std::fs::read(path).map_err(|error| privileges::explain(path, error))
     }
 
     /// Says whether there is a file.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::pack::{self, ObjectId, Place};
 use super::{Kept, KeptZone, Scheduled, Shared, Tables};
 use crate::geo::{DatabaseSummary, RegionMap};
+use crate::privileges;
 use crate::snapshot::{Entry, Timeline, Version, Zone};
 use crate::wire::Name;
 
@@ -647,8 +648,9 @@ impl fmt::Display for Error {
             Error::Folder { folder, source } => {
                 write!(
                     f,
-                    "cannot use the state folder {} ([server] state): {source}",
-                    folder.display()
+                    "cannot use the state folder {} ([server] state): {}",
+                    folder.display(),
+                    privileges::explain_write(folder, source)
                 )
             }
             Error::Locked { folder } => write!(
@@ -658,7 +660,8 @@ impl fmt::Display for Error {
                 folder.display()
             ),
             Error::Write { folder, source } => {
-                write!(f, "cannot write to the state folder {}: {source}", folder.display())
+                let why = privileges::explain_write(folder, source);
+                write!(f, "cannot write to the state folder {}: {why}", folder.display())
             }
         }
     }
