@@ -1,10 +1,10 @@
 //! The control socket: how commands reach the running server.
 //!
 //! A Unix socket that its owner alone may connect to (mode 0600), or a group
-//! that the configuration names (0660). Who gives a command is told by the
-//! system, and stands in what is said of it. A command is a line of JSON, the reply is another one, and then the connection ends. A
-//! reply says what was done, not what will be: `reload` is answered when the
-//! reload is over.
+//! that the configuration names, too (0660). Who gives a command is told by
+//! the system, and stands in what is said of it. A command is a line of JSON,
+//! the reply is another one, and then the connection ends. A reply says what
+//! was done, not what will be: `reload` is answered when the reload is over.
 //!
 //! # Limits
 //!

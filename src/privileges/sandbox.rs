@@ -1,11 +1,12 @@
 //! What the process may still reach while it answers, by Landlock and seccomp.
 //!
-//! | what | is left |
-//! |---|---|
-//! | files | reading the folders of the files that the configuration named at the start, and the list of users; writing the state folder; the control socket |
-//! | TCP | connections that come in; none can be opened, and no port bound |
-//! | processes | no program can be run, no process be traced, nobody be sent a signal |
-//! | the system | no mounting, no namespaces, no kernel modules, no clock |
+//! - Files: it reads the folders of the files that the configuration named at
+//!   the start, and the list of users; it writes the state folder and the
+//!   control socket.
+//! - TCP: it takes connections that come in, opens none and binds no port.
+//! - Processes: it runs no program, traces none and sends no signals.
+//! - The system: it touches no mounts, namespaces, kernel modules, keys or
+//!   clocks.
 //!
 //! It counts for the thread that enters it and for all that are started
 //! afterwards. How much of it a kernel knows depends on its age: what it does
