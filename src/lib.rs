@@ -27,8 +27,10 @@
 //! - [`answer`]: the answer core.
 //! - [`limit`]: who is answered how often.
 //! - [`transport`]: sockets around the answer core.
+//! - [`explain`]: why a client gets its answer.
 //! - [`daemon`]: loading, publishing, wiring, signals, commands.
 //! - [`clock`]: the server's clock, for the two above.
+//! - [`time`]: times as people write them.
 //! - [`cli`]: one file a command.
 //!
 //! # What is deliberately absent
@@ -46,10 +48,12 @@ pub mod compile;
 pub mod config;
 pub mod daemon;
 pub mod diag;
+pub mod explain;
 pub mod geo;
 pub mod limit;
 pub mod privileges;
 pub mod snapshot;
 pub mod state;
+pub mod time;
 pub mod transport;
 pub mod wire;

@@ -22,10 +22,12 @@ mod change;
 mod exchange;
 mod identity;
 mod resolve;
+mod trace;
 
 use std::net::IpAddr;
 
 pub use self::change::change;
+pub use self::trace::{Trace, TracedRrset, trace};
 
 use self::exchange::{Exchange, Lens, has_idle_timeout};
 use self::resolve::{Data, Owner, Records, Resolution};

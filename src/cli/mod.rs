@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "this is where people are talked to")]
 
 mod check;
+mod explain;
 mod reload;
 mod serve;
 mod status;
@@ -25,6 +26,7 @@ pub fn run() -> ExitCode {
         Command::Check(options) => check::run(&arguments.config, &options),
         Command::Reload(options) => reload::run(&arguments.config, &options),
         Command::Status(options) => status::run(&arguments.config, &options),
+        Command::Explain(options) => explain::run(&arguments.config, &options),
     }
 }
 
@@ -55,6 +57,9 @@ enum Command {
 
     /// Show how the running server is.
     Status(status::Options),
+
+    /// Show the answer that a client gets, and why; or where an address or endpoint is used.
+    Explain(explain::Options),
 }
 
 //----------- Talking to the server ------------------------------------------

@@ -16,8 +16,11 @@
 
 mod check;
 mod draft;
+mod origin;
 mod publish;
 mod tree;
+
+pub use self::origin::{Origin, Origins};
 
 use crate::config::model::ZoneTables;
 use crate::diag::Report;

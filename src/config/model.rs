@@ -427,6 +427,17 @@ pub struct Record {
     pub span: Span,
 }
 
+impl Record {
+    /// Returns the address of an A or AAAA record.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self.rtype {
+            Rtype::A => Some(IpAddr::from(<[u8; 4]>::try_from(&*self.rdata).ok()?)),
+            Rtype::AAAA => Some(IpAddr::from(<[u8; 16]>::try_from(&*self.rdata).ok()?)),
+            _ => None,
+        }
+    }
+}
+
 //----------- NAPTR ----------------------------------------------------------
 
 /// The services that a NAPTR record can name, with its service field (RFC

@@ -26,6 +26,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::board::Outcome;
 use super::status::Status;
+use crate::explain::{self, Explanation, Usage};
 use crate::privileges;
 
 /// The longest command, in octets.
@@ -55,6 +56,15 @@ pub enum Command {
 
     /// Say how things are.
     Status,
+
+    /// Say why clients get the answers they get.
+    Explain(explain::Request),
+
+    /// Say where an endpoint or an address is used.
+    Usages {
+        /// The endpoint's name, or an address.
+        what: String,
+    },
 }
 
 /// What became of it.
@@ -66,6 +76,18 @@ pub enum Reply {
 
     /// Of a question for the status.
     Status(Box<Status>),
+
+    /// Of a question why.
+    Explain {
+        /// An explanation for each client.
+        explanations: Vec<Explanation>,
+    },
+
+    /// Of a question where.
+    Usages {
+        /// Every place.
+        usages: Vec<Usage>,
+    },
 
     /// It could not be done at all.
     Refused {

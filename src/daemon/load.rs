@@ -15,7 +15,7 @@ use crate::config::{self, ZoneFolder};
 use crate::diag::{Code, Finding, Report, Severity, Sources};
 use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
 use crate::snapshot::{Policy, Settings, Snapshot, Timeline, Version, Zone};
-use crate::state::{Kept, Shared, Tables};
+use crate::state::{Kept, KeptZone, Shared, Tables};
 use crate::wire::CookieSecrets;
 
 /// Reads and compiles everything that a configuration file names.
@@ -107,11 +107,22 @@ impl Loaded {
 
     /// Makes a snapshot in which every zone is in force for everybody.
     pub fn into_snapshot(self) -> Snapshot {
-        let timelines = self.zones.into_iter().map(|loaded| {
-            let version = Version::new(loaded.zone, self.shared.map.clone());
-            Arc::new(Timeline::new(Arc::new(version), 0))
-        });
-        Snapshot::new(1, self.settings, timelines)
+        let settings = self.settings.clone();
+        self.into_kept(0).snapshot(&settings)
+    }
+
+    /// Has every zone be in force for everybody since a time, in seconds since
+    /// the Unix epoch.
+    pub fn into_kept(self, published: u64) -> Kept {
+        let mut kept = Kept { generation: 1, ..Kept::new(self.shared) };
+        for LoadedZone { zone, tables, .. } in self.zones {
+            let (origin, serial) = (zone.origin().clone(), zone.serial());
+            let version = Version::new(zone, kept.shared.map.clone());
+            let timeline = Arc::new(Timeline::new(Arc::new(version), published));
+            let zone = KeptZone { timeline, tables, scheduled: None, serial };
+            kept.zones.insert(origin, Arc::new(zone));
+        }
+        kept
     }
 }
 
@@ -276,6 +287,15 @@ fn is_whole(report: &Report) -> bool {
         .findings()
         .iter()
         .all(|finding| finding.severity() == Severity::Warning || finding.code == Code::UnknownKey)
+}
+
+/// Reads the tables of a zone from texts that stand for its files, with the
+/// positions in them; nothing where they cannot be read.
+pub fn read_texts(tables: &Tables, regions: &RegionTable) -> Option<(ZoneTables, Sources)> {
+    let mut sources = Sources::of_texts(tables.files.iter().cloned());
+    let mut report = Report::default();
+    let zone = config::read_zone(&mut sources, &tables.path, regions, &mut report);
+    Some((zone.filter(|_| is_whole(&report))?, sources))
 }
 
 /// Compiles a zone from texts that stand for its files.

@@ -11,6 +11,7 @@
 
 pub mod board;
 pub mod control;
+pub mod explain;
 pub mod limits;
 pub mod load;
 pub mod process;
@@ -216,6 +217,25 @@ impl Server {
                 }
                 Err(why) => drop(order.reply.send(Reply::Refused { why })),
             },
+            Command::Explain(request) => {
+                let (kept, served) = (self.board.load().kept.clone(), self.served.load_full());
+                let now = self.clock.now();
+                // Tables are read for it: the main loop does not wait.
+                tokio::task::spawn_blocking(move || {
+                    let explained = explain::explain(&served, &kept, now, &request);
+                    let _ = order.reply.send(match explained {
+                        Ok(explanations) => Reply::Explain { explanations },
+                        Err(why) => Reply::Refused { why },
+                    });
+                });
+            }
+            Command::Usages { what } => {
+                let kept = self.board.load().kept.clone();
+                tokio::task::spawn_blocking(move || {
+                    let usages = explain::usages(&kept, &what);
+                    let _ = order.reply.send(Reply::Usages { usages });
+                });
+            }
         }
     }
 

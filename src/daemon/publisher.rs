@@ -213,7 +213,7 @@ impl Publisher {
         Publisher {
             path: path.to_owned(),
             clock: Arc::new(Clock::new(wall.max(floor))),
-            served: Arc::new(ArcSwap::from_pointee(snapshot(&kept, &settings))),
+            served: Arc::new(ArcSwap::from_pointee(kept.snapshot(&settings))),
             board: Arc::new(ArcSwap::from_pointee(board)),
             state,
             kept,
@@ -648,7 +648,7 @@ impl Publisher {
     fn swap(&mut self, kept: Kept) {
         let old = versions(&self.kept);
         self.kept = Arc::new(kept);
-        let replaced = self.served.swap(Arc::new(snapshot(&self.kept, &self.settings)));
+        let replaced = self.served.swap(Arc::new(self.kept.snapshot(&self.settings)));
         self.replaced.push((self.clock.now().second(), replaced));
         let new: BTreeSet<_> = versions(&self.kept).iter().map(Arc::as_ptr).collect();
         self.retired.extend(old.into_iter().filter(|version| !new.contains(&Arc::as_ptr(version))));
@@ -697,12 +697,6 @@ impl Request {
 }
 
 //----------- Parts ----------------------------------------------------------
-
-/// Returns what is served of what is kept.
-fn snapshot(kept: &Kept, settings: &Settings) -> Snapshot {
-    let timelines = kept.zones.values().map(|zone| zone.timeline.clone());
-    Snapshot::new(kept.generation, settings.clone(), timelines)
-}
 
 /// Returns every version that somebody may be answered from.
 fn versions(kept: &Kept) -> Vec<Arc<Version>> {

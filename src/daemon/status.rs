@@ -12,6 +12,7 @@ use crate::answer::Transport;
 use crate::geo::DatabaseSummary;
 use crate::snapshot::{Entry, Timeline, Version};
 use crate::state::KeptZone;
+use crate::time::span;
 use crate::transport::counters::{Kind, Row, Totals};
 use crate::wire::Name;
 
@@ -455,32 +456,5 @@ impl Outcome {
             writeln!(out, "{indent}{} is held back: {}", held.what, held.why)?;
         }
         Ok(())
-    }
-}
-
-/// Returns a span of time for people: its two largest units.
-fn span(seconds: u64) -> String {
-    let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
-    let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{rest} s"),
-        (0, 0, _) => format!("{minutes} min {rest} s"),
-        (0, _, _) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
-}
-
-//============ Tests =========================================================
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_span_shows_its_two_largest_units() {
-        let spans = [0, 59, 60, 3599, 3600, 86_399, 86_400, 100 * 86_400].map(span);
-        let expected = ["0 s", "59 s", "1 min 0 s", "59 min 59 s", "1 h 0 min"];
-        assert_eq!(spans[..5], expected);
-        assert_eq!(spans[5..], ["23 h 59 min", "1 d 0 h", "100 d 0 h"]);
     }
 }

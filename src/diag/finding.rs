@@ -152,7 +152,7 @@ impl Finding {
     /// Returns `file:line:column`, or the path alone.
     pub fn locator(&self, sources: &Sources) -> String {
         match &self.place {
-            Place::Span(span) => locator(*span, sources),
+            Place::Span(span) => sources.locator(*span),
             Place::Path(path) => path.display().to_string(),
         }
     }
@@ -214,7 +214,7 @@ impl Finding {
             related: self
                 .related
                 .iter()
-                .map(|(span, label)| RelatedRecord { place: locator(*span, sources), label })
+                .map(|(span, label)| RelatedRecord { place: sources.locator(*span), label })
                 .collect(),
         }
     }
@@ -251,11 +251,6 @@ struct Record<'a> {
 struct RelatedRecord<'a> {
     place: String,
     label: &'a str,
-}
-
-fn locator(span: Span, sources: &Sources) -> String {
-    let position = sources.position(span);
-    format!("{}:{}:{}", sources.path(span.file).display(), position.line, position.column)
 }
 
 /// Cuts a span to its first line: a whole table in red helps nobody.

@@ -135,6 +135,12 @@ impl Sources {
         self.files[id.0 as usize].text.clone()
     }
 
+    /// Returns where a span begins as `file:line:column`.
+    pub fn locator(&self, span: Span) -> String {
+        let position = self.position(span);
+        format!("{}:{}:{}", self.path(span.file).display(), position.line, position.column)
+    }
+
     /// Returns line, column and the line itself of the start of a span.
     pub fn position(&self, span: Span) -> Position<'_> {
         let text = &self.files[span.file.0 as usize].text;

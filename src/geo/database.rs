@@ -4,6 +4,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use maxminddb::{LookupResult, MaxMindDbError, Reader, Within, WithinOptions};
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
@@ -160,6 +161,15 @@ impl Database {
             Content::Mmdb(reader) => look_up(reader, address),
             Content::Geofeed(feed) => feed.facts(address),
         }
+    }
+
+    /// Returns the network whose record this database has for an address,
+    /// taken as it is; geofeeds are not asked for it.
+    pub fn network(&self, address: IpAddr) -> Option<IpNet> {
+        let Content::Mmdb(reader) = &self.content else { return None };
+        let found = reader.lookup(address).ok().filter(LookupResult::has_data)?;
+        let network = found.network().ok()?;
+        IpNet::new(network.network(), network.prefix()).ok()
     }
 
     pub(super) fn content(&self) -> &Content {

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::prefix::Family;
 use super::region::{RegionId, RegionSet};
-use super::special::Embedding;
+use super::special::{self, Embedding};
 
 /// The mark of IPv6 ranges that carry IPv4 addresses; no region's id, see
 /// [`RegionId::MAX_COUNT`].
@@ -82,6 +82,36 @@ impl RegionMap {
                 None => self.v6.scope(outer.into(), &same),
             },
         }
+    }
+
+    /// Returns the first and the last address of the range around an address
+    /// that is in one region. IPv4 carried in IPv6 counts as IPv4.
+    pub fn range(&self, address: IpAddr) -> (IpAddr, IpAddr) {
+        let found = match special::canonical(address) {
+            IpAddr::V4(address) => self.v4.range(self.v4.find(address.into())),
+            IpAddr::V6(address) => self.v6.range(self.v6.find(address.into())),
+        };
+        let family = Family::of(special::canonical(address));
+        (family.address(found.0), family.address(found.1))
+    }
+
+    /// Returns the range that keeps the prefix of [`Self::scope`] from being
+    /// wider, with its region; no region where it carries IPv4 addresses.
+    pub fn neighbour(
+        &self,
+        address: IpAddr,
+        same: &RegionSet,
+    ) -> Option<((IpAddr, IpAddr), Option<RegionId>)> {
+        let mut same = *same;
+        same.remove(WALL);
+        let address = special::canonical(address);
+        let (first, last, region) = match address {
+            IpAddr::V4(address) => self.v4.neighbour(address.into(), &same)?,
+            IpAddr::V6(address) => self.v6.neighbour(address.into(), &same)?,
+        };
+        let family = Family::of(address);
+        let range = (family.address(first), family.address(last));
+        Some((range, Some(region).filter(|region| *region != WALL)))
     }
 
     /// Counts the ranges of both families.
@@ -310,6 +340,26 @@ impl<A: Address> Ranges<A> {
         let after = self.first_outside(at + 1, same).map(|found| self.starts[found].into());
         let outside = before.into_iter().chain(after);
         outside.map(|other| bits_to_part::<A>(address.into(), other)).max().unwrap_or(0)
+    }
+
+    /// Returns first and last address of a range.
+    fn range(&self, at: usize) -> (u128, u128) {
+        let last = u128::MAX >> (u128::BITS - A::BITS);
+        let next = self.starts.get(at + 1).map(|next| (*next).into() - 1);
+        (self.starts[at].into(), next.unwrap_or(last))
+    }
+
+    /// Returns the range outside of `same` that shares most bits with an
+    /// address, by first and last address.
+    fn neighbour(&self, address: A, same: &RegionSet) -> Option<(u128, u128, RegionId)> {
+        let at = self.find(address);
+        let before = self.last_outside(at, same).map(|found| (found, self.range(found).1));
+        let after = self.first_outside(at + 1, same).map(|found| (found, self.range(found).0));
+        let outside = before.into_iter().chain(after);
+        let bits = |(_, edge): &(usize, u128)| bits_to_part::<A>(address.into(), *edge);
+        let (found, _) = outside.max_by_key(bits)?;
+        let (first, last) = self.range(found);
+        Some((first, last, self.regions[found]))
     }
 
     /// Returns the first range from `from` on whose region is not in `same`.

@@ -156,6 +156,18 @@ impl Timeline {
         View { entries, in_force, network }
     }
 
+    /// Returns when a client's network changes over to each version, in
+    /// seconds since the Unix epoch (`T`).
+    pub fn passage(&self, client: IpAddr) -> Vec<u64> {
+        let network = Network::of(client);
+        let mut before = 0;
+        let passage = self.entries.iter().map(|entry| {
+            before = entry.changes_over(network, before);
+            before
+        });
+        passage.collect()
+    }
+
     /// Returns the timeline with another version at its end, or what became
     /// of the edit instead.
     ///

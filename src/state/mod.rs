@@ -42,7 +42,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::geo::{DatabaseSummary, RegionMap, RegionTable};
-use crate::snapshot::Timeline;
+use crate::snapshot::{Settings, Snapshot, Timeline};
 use crate::wire::Name;
 
 pub use self::store::{Error, Found, State, has_last_good};
@@ -75,6 +75,12 @@ impl Kept {
     pub fn new(shared: Arc<Shared>) -> Self {
         let (zones, removed) = Default::default();
         Kept { generation: 0, time: 0, shared, zones, removed }
+    }
+
+    /// Returns the snapshot that answers by it.
+    pub fn snapshot(&self, settings: &Settings) -> Snapshot {
+        let timelines = self.zones.values().map(|zone| zone.timeline.clone());
+        Snapshot::new(self.generation, settings.clone(), timelines)
     }
 }
 

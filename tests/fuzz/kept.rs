@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use sha2::{Digest, Sha256};
 use trunkdns::daemon::control::{Command, Reply};
+use trunkdns::explain::{render, render_line, render_usages};
 use trunkdns::geo::RegionMap;
 use trunkdns::snapshot::{Timeline, Version, Zone};
 use trunkdns::state::{Found, Kept, KeptZone, Scheduled, Shared, State, Tables, has_last_good};
@@ -184,6 +185,12 @@ pub fn control(data: &[u8]) {
         match reply {
             Reply::Status(status) => drop(status.render()),
             Reply::Reload(outcome) => drop(outcome.render()),
+            Reply::Explain { explanations } => {
+                for explanation in explanations {
+                    drop((render(&explanation), render_line(&explanation)));
+                }
+            }
+            Reply::Usages { usages } => drop(render_usages("x", &usages)),
             Reply::Refused { .. } => {}
         }
     }
