@@ -74,6 +74,11 @@ fn any_message_has_one_outcome_and_is_encoded_as_it_was_read() {
 }
 
 #[test]
+fn any_proxy_header_is_refused_or_read_as_its_specification_says() {
+    smoke("proxy", 50_000);
+}
+
+#[test]
 fn any_options_are_read_as_another_decoder_splits_them() {
     smoke("edns", 10_000);
 }

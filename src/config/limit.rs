@@ -73,7 +73,7 @@ fn customer((key, item): Entry<'_>, report: &mut Report) -> Option<Customer> {
 }
 
 /// Reads a network that an address can be in.
-fn network(item: Item<'_>, report: &mut Report) -> Option<IpNet> {
+pub(super) fn network(item: Item<'_>, report: &mut Report) -> Option<IpNet> {
     let network = regions::network(item, report)?;
     let Some(block) = carrier_of_ipv4(network) else { return Some(network) };
     item.add(

@@ -77,6 +77,9 @@ pub struct Server {
     /// Who the server is.
     pub account: Account,
 
+    /// Load balancers that say by the PROXY protocol who asks.
+    pub proxy_from: Vec<Located<IpNet>>,
+
     /// Whether the server gives up what it does not need.
     pub sandbox: bool,
 }

@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::limit::{customers, limit};
+use super::limit::{customers, limit, network};
+use ipnet::IpNet;
+
 use super::model::{Account, Admin, Config, Geoip, Handover, HandoverMode, Server, Tcp};
 use super::reader::{Fields, Item};
 use super::text::Text;
@@ -106,11 +108,29 @@ fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server 
         keep: fields.or("keep", days(30), report, |item, report| item.duration(keep, report)),
         watch: fields.or("watch", true, report, Item::boolean),
         production: fields.or("production", false, report, Item::boolean),
+        proxy_from: fields.or("proxy-from", Vec::new(), report, balancers),
         account: account(&mut fields, report),
         sandbox: fields.or("sandbox", true, report, Item::boolean),
     };
     fields.finish(report);
     server
+}
+
+/// Reads the networks of load balancers, few enough to look at each of them.
+fn balancers(item: Item<'_>, report: &mut Report) -> Option<Vec<Located<IpNet>>> {
+    const BALANCERS_MAX: usize = 64;
+    let span = item.span();
+    let networks = item.set(report, network)?;
+    if networks.len() > BALANCERS_MAX {
+        report.add(Finding::new(
+            Code::TooMany,
+            span,
+            format!("{} load balancers, of {BALANCERS_MAX} at most", networks.len()),
+            "list the networks that they are in",
+        ));
+        return None;
+    }
+    Some(networks)
 }
 
 fn account(fields: &mut Fields<'_>, report: &mut Report) -> Account {
@@ -229,6 +249,8 @@ mod tests {
         assert_eq!(listen, ["127.0.0.1:5300", "[::1]:5300"]);
         assert_eq!(config.server.keep, days(30));
         assert_eq!((config.server.identity, config.server.version), (None, None));
+        assert_eq!(config.server.account, Account::default());
+        assert!(config.server.sandbox && config.server.proxy_from.is_empty());
         assert!(config.server.cookie_secrets.is_none());
         assert_eq!((config.tcp.connections, config.tcp.connections_per_network), (10_000, 100));
         assert_eq!(config.tcp.idle, Duration::from_secs(10));
@@ -260,6 +282,10 @@ mod tests {
             state = "/var/lib/trunkdns"
             keep = "12h"
             production = true
+            user = "trunkdns"
+            group = "dns"
+            sandbox = false
+            proxy-from = ["192.0.2.10/32"]
             [tcp]
             connections = 50
             connections-per-network = 5
@@ -289,6 +315,7 @@ mod tests {
             most-moved = 100
             spread-ttl = 10
             [admin]
+            control-group = "dnsops"
             http = "[::1]:8053"
             "#,
         );
@@ -296,6 +323,11 @@ mod tests {
         assert_eq!(config.server.listen[0].value.port(), 53);
         assert_eq!((config.server.workers, config.server.production), (4, true));
         assert_eq!(config.server.identity.as_deref(), Some("ns1"));
+        let Account { user, group, control_group } = config.server.account;
+        let names = [user, group, control_group].map(Option::unwrap);
+        assert_eq!(names, ["trunkdns", "dns", "dnsops"]);
+        assert!(!config.server.sandbox);
+        assert_eq!(config.server.proxy_from[0].value.to_string(), "192.0.2.10/32");
         assert_eq!(config.server.version.as_deref(), Some("1.2"));
         let secrets = config.server.cookie_secrets.map(|path| path.value);
         assert_eq!(secrets.as_deref(), Some(Path::new("/etc/trunkdns/cookies")));
@@ -329,6 +361,24 @@ mod tests {
         assert_eq!(config.admin.control, Path::new("/var/lib/trunkdns/control.sock"));
         let (config, _) = read("admin.control = 'run.sock'");
         assert_eq!(config.admin.control, Path::new("/etc/trunkdns/run.sock"));
+    }
+
+    #[test]
+    fn a_group_without_a_user_and_names_that_are_none_are_found() {
+        assert_eq!(read("[server]\ngroup = 'dns'").1, 1);
+        for name in ["", "a b", "a:b", "../a"] {
+            assert_eq!(read(&format!("[server]\nuser = '{name}'")).1, 1, "{name}");
+            assert_eq!(read(&format!("[admin]\ncontrol-group = '{name}'")).1, 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn there_are_only_so_many_balancers() {
+        let list = |count: u32| -> String {
+            let networks: Vec<_> = (0..count).map(|at| format!("'192.0.2.{at}/32'")).collect();
+            format!("server.proxy-from = [{}]", networks.join(", "))
+        };
+        assert_eq!((read(&list(64)).1, read(&list(65)).1), (0, 1));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod zone;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use rustc_hash::FxBuildHasher;
 
 use crate::geo::RegionMap;
@@ -186,6 +187,9 @@ pub struct Settings {
 
     /// Whom to answer how often, and whom to count.
     pub policy: Arc<Policy>,
+
+    /// Load balancers that say by the PROXY protocol who asks.
+    pub balancers: Arc<[IpNet]>,
 }
 
 //----------- Names in wire format -------------------------------------------

@@ -7,6 +7,7 @@
 //! - `udp`: datagrams, on threads of their own.
 //! - `tcp`: connections, on tokio's threads.
 //! - [`counters`]: what became of every message.
+//! - [`proxy`]: who asks behind a load balancer.
 //! - `guard`: panics that must not end a worker.
 //! - [`hickory`]: for the encrypted transports to come.
 
@@ -14,6 +15,7 @@ pub mod counters;
 mod guard;
 pub mod hickory;
 mod listener;
+pub mod proxy;
 mod tcp;
 mod udp;
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use trunkdns::answer::{Cause, Client, Outcome, Transport, Verdict, answer};
 use trunkdns::snapshot::{Moment, Snapshot};
+use trunkdns::transport::proxy;
 use trunkdns::wire::{
     CookieSecrets, EdnsQuery, EdnsReply, Ending, Head, Parsed, Query, Rcode, Reason, Reply,
     ResponseWriter, parse,
@@ -99,6 +100,43 @@ fn check_encoding(head: Head, question: Option<&[u8]>, edns: Option<EdnsQuery<'_
             assert_eq!(refusal.reason, Reason::QuestionCount);
         }
     }
+}
+
+//----------- proxy ----------------------------------------------------------
+
+/// Any datagram of a load balancer is refused, or names its client and holds
+/// the message behind its header as section 2.2 of the PROXY protocol's
+/// specification says.
+pub fn proxy(data: &[u8]) {
+    let Some((client, behind)) = proxy::split(data) else {
+        assert!(sound_header(data).is_none(), "a sound header is refused");
+        return;
+    };
+    let len = sound_header(data).expect("only sound headers are read");
+    assert_eq!(behind, &data[len..]);
+    // PROXY with an address of IPv4 or IPv6; else nobody is named.
+    let size = match (data[12], data[13] >> 4) {
+        (0x21, 1) => 4,
+        (0x21, 2) => 16,
+        _ => return assert_eq!(client, None),
+    };
+    let client = client.expect("a client is named");
+    let octets = match client.ip() {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    assert_eq!(octets, &data[16..16 + size]);
+    assert_eq!(client.port().to_be_bytes(), data[16 + 2 * size..18 + 2 * size]);
+}
+
+/// Returns the length of a header with its addresses, if it is sound.
+fn sound_header(data: &[u8]) -> Option<usize> {
+    let [command, family, high, low] =
+        *data.strip_prefix(b"\r\n\r\n\0\r\nQUIT\n")?.first_chunk()?;
+    let len = usize::from(u16::from_be_bytes([high, low]));
+    let addresses = *[0, 12, 36, 216].get(usize::from(family >> 4))?;
+    let is_sound = matches!(command, 0x20 | 0x21) && family & 15 <= 2 && len >= addresses;
+    (is_sound && 16 + len <= proxy::HEADER_MAX.min(data.len())).then_some(16 + len)
 }
 
 //----------- edns -----------------------------------------------------------

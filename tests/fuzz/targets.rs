@@ -32,6 +32,7 @@ pub const ALL: &[Target] = &[
     Target { name: "edns", run: messages::edns },
     Target { name: "geofeed", run: files::geofeed },
     Target { name: "master", run: files::master },
+    Target { name: "proxy", run: messages::proxy },
     Target { name: "query", run: messages::query },
     Target { name: "state", run: kept::state },
     Target { name: "tables", run: files::tables },

@@ -45,9 +45,18 @@ impl Connections {
 
     /// Admits a connection of a client, which is idle at first.
     pub(super) fn admit(self: &Arc<Self>, client: IpAddr) -> Result<Permit, Refusal> {
-        let network = network(client);
+        self.admit_from(Some(network(client)))
+    }
+
+    /// Admits a connection of a load balancer that has yet to say whose it is.
+    pub(super) fn admit_balancer(self: &Arc<Self>) -> Result<Permit, Refusal> {
+        self.admit_from(None)
+    }
+
+    fn admit_from(self: &Arc<Self>, network: Option<IpNet>) -> Result<Permit, Refusal> {
         let mut table = self.lock();
-        if table.networks.get(&network).is_some_and(|count| *count >= self.most_of_network) {
+        let count = network.and_then(|network| table.networks.get(&network));
+        if count.is_some_and(|count| *count >= self.most_of_network) {
             return Err(Refusal::Network);
         }
         if table.entries.len() >= self.most && !table.close_oldest() {
@@ -130,7 +139,8 @@ struct Table {
 
 #[derive(Debug)]
 struct Entry {
-    network: IpNet,
+    /// Whose it is, once that is known.
+    network: Option<IpNet>,
 
     /// Its key in `idle`.
     idle_since: Option<u64>,
@@ -139,11 +149,13 @@ struct Entry {
 }
 
 impl Table {
-    fn insert(&mut self, network: IpNet, close: Arc<Notify>) -> u64 {
+    fn insert(&mut self, network: Option<IpNet>, close: Arc<Notify>) -> u64 {
         let id = self.next;
         self.next += 1;
         self.entries.insert(id, Entry { network, idle_since: None, close });
-        *self.networks.entry(network).or_default() += 1;
+        if let Some(network) = network {
+            *self.networks.entry(network).or_default() += 1;
+        }
         self.note(id, true);
         id
     }
@@ -176,10 +188,12 @@ impl Table {
         if let Some(since) = entry.idle_since {
             self.idle.remove(&since);
         }
-        if let Some(count) = self.networks.get_mut(&entry.network) {
+        if let Some(network) = entry.network
+            && let Some(count) = self.networks.get_mut(&network)
+        {
             *count -= 1;
             if *count == 0 {
-                self.networks.remove(&entry.network);
+                self.networks.remove(&network);
             }
         }
         Some(entry)
@@ -240,6 +254,17 @@ mod tests {
         assert!(!permits[0].note(false) && last.note(false));
         assert_eq!(admit(&all, "192.0.2.9").unwrap_err(), Refusal::Full);
         assert!(next.note(true));
+    }
+
+    #[test]
+    fn connections_of_a_balancer_count_for_nobody_until_it_has_said_whose_they_are() {
+        let all = connections(3, 1);
+        let waiting: Vec<_> = (0..3).map(|_| all.admit_balancer().unwrap()).collect();
+        let _client = admit(&all, "192.0.2.1").unwrap();
+        assert!(!waiting[0].note(true), "it made room");
+        assert!(waiting[1].note(true) && waiting[2].note(true));
+        drop(waiting);
+        assert_eq!(all.lock().entries.len(), 1);
     }
 
     #[test]

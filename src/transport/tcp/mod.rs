@@ -31,6 +31,7 @@ use self::connection::Connection;
 use self::connections::{Connections, Refusal};
 use super::counters::{Counter, Counters, SharedLane, Tally};
 use super::guard::Occasionally;
+use super::proxy;
 use crate::clock::Clock;
 use crate::config::model::Tcp;
 use crate::limit::Limiter;
@@ -176,18 +177,82 @@ impl Acceptor {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, client: IpAddr, turn: usize) {
-        let mut lane = self.lanes[turn].clone();
+    fn admit(&mut self, stream: TcpStream, peer: IpAddr, turn: usize) {
+        let entrance = Entrance {
+            connections: self.connections.clone(),
+            service: self.service.clone(),
+            lane: self.lanes[turn].clone(),
+            stop: self.stop.clone(),
+        };
+        if proxy::is_balancer(&self.service.snapshot.load().settings.balancers, peer) {
+            tokio::spawn(entrance.ask_and_admit(stream, peer));
+        } else {
+            entrance.admit(stream, peer);
+        }
+    }
+}
+
+//----------- Entrance -------------------------------------------------------
+
+/// The way of one connection to being served.
+struct Entrance {
+    connections: Arc<Connections>,
+    service: Arc<Service>,
+    lane: SharedLane,
+    stop: watch::Receiver<Option<Instant>>,
+}
+
+impl Entrance {
+    /// Serves the connection of a client, if there is room for it.
+    fn admit(mut self, stream: TcpStream, client: IpAddr) {
         let permit = match self.connections.admit(client) {
             Ok(permit) => permit,
-            Err(Refusal::Full) => return lane.count(Counter::RefusedFull),
-            Err(Refusal::Network) => return lane.count(Counter::RefusedNetwork),
+            Err(refusal) => return self.refuse(refusal),
         };
-        lane.count(Counter::Opened);
-        let service = self.service.clone();
-        let stop = self.stop.clone();
+        self.lane.count(Counter::Opened);
+        let Entrance { service, lane, stop, .. } = self;
         tokio::spawn(Connection::new(stream, client, permit, service, lane, stop).run());
     }
+
+    /// Serves the connection of whoever a load balancer says that it is, if
+    /// it does so in time.
+    async fn ask_and_admit(mut self, mut stream: TcpStream, balancer: IpAddr) {
+        let permit = match self.connections.admit_balancer() {
+            Ok(permit) => permit,
+            Err(refusal) => return self.refuse(refusal),
+        };
+        let client = tokio::select! {
+            // What has come is read first, whatever else has happened.
+            biased;
+            client = proxy::receive(&mut stream) => client.ok(),
+            () = permit.closed() => None,
+            () = time::sleep(self.service.limits.read) => None,
+            () = stopped(self.stop.clone()) => None,
+        };
+        // From now on it counts as the client's.
+        drop(permit);
+        // Nobody connects from port 0.
+        match client.filter(|client| client.is_none_or(|client| client.port() != 0)) {
+            Some(client) => {
+                let client = client.map_or(balancer, |client| client.ip().to_canonical());
+                self.admit(stream, client);
+            }
+            None => self.lane.count(Counter::RefusedProxy),
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.lane.count(match refusal {
+            Refusal::Full => Counter::RefusedFull,
+            Refusal::Network => Counter::RefusedNetwork,
+        });
+    }
+}
+
+/// Completes when clients that have connected are no longer listened to.
+async fn stopped(mut stop: watch::Receiver<Option<Instant>>) {
+    let until = stop.wait_for(Option::is_some).await.map_or(None, |until| *until);
+    time::sleep_until(until.unwrap_or_else(Instant::now)).await;
 }
 
 /// Says whether a failure to accept is that of one connection, which its

@@ -42,8 +42,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::Responder;
 use super::counters::{Counter, OwnLane, Tally};
+use super::{Responder, proxy};
 use crate::answer::{Client, Transport};
 use crate::clock::Clock;
 use crate::limit::Limiter;
@@ -158,6 +158,29 @@ impl Round<'_> {
             self.lane.dropped(Counter::Oversize);
             return None;
         }
+        let balancers = &self.snapshot.settings.balancers;
+        match proxy::is_balancer(balancers, datagram.source.ip()) {
+            false => self.respond_to(datagram, out),
+            true => self.respond_behind(datagram, out),
+        }
+    }
+
+    /// Answers whoever a load balancer says has sent a datagram.
+    #[cold]
+    fn respond_behind(&mut self, datagram: &Datagram<'_>, out: &mut [u8]) -> Option<usize> {
+        let Some((client, message)) = proxy::split(datagram.message) else {
+            self.lane.dropped(Counter::BadProxy);
+            return None;
+        };
+        let behind = Datagram { source: client.unwrap_or(datagram.source), message, ..*datagram };
+        if self.is_unanswerable(&behind) {
+            self.lane.dropped(Counter::BadSource);
+            return None;
+        }
+        self.respond_to(&behind, out)
+    }
+
+    fn respond_to(&mut self, datagram: &Datagram<'_>, out: &mut [u8]) -> Option<usize> {
         let address = datagram.source.ip().to_canonical();
         let client = Client { address, transport: Transport::Udp };
         let (snapshot, limiter, now) = (&self.snapshot, self.limiter, self.now);

@@ -175,6 +175,49 @@ fn is_answered(listen: &[&str], source: &str, destination: Option<&str>) -> bool
     is_answered
 }
 
+//----------- Balancers ------------------------------------------------------
+
+/// What a datagram from 192.0.2.10 counts as, where that is a load balancer.
+fn counted(message: &[u8]) -> Counter {
+    let mut counters = Counters::default();
+    let mut lane = counters.add_udp();
+    let balancers = ["192.0.2.10/32".parse().unwrap()].into();
+    let settings = crate::snapshot::Settings { balancers, ..Default::default() };
+    let mut round = Round {
+        snapshot: ArcSwap::from_pointee(Snapshot::new(1, settings, [])).load(),
+        limiter: &Limiter::new([7; 16]),
+        now: Moment(0),
+        lane: &mut lane,
+        listen: &["192.0.2.53:53".parse().unwrap()],
+    };
+    let source = "192.0.2.10:40000".parse().unwrap();
+    let datagram = Datagram { source, destination: None, message };
+    let is_answered = round.respond(&datagram, &mut [0; 1232]).is_some();
+    let total = counters.total().udp;
+    assert_eq!((total.messages(), total.of(Counter::Dropped)), (1, u64::from(!is_answered)));
+    let outcomes = [Counter::NotServed, Counter::BadProxy, Counter::BadSource, Counter::Oversize];
+    outcomes.into_iter().find(|counter| total.of(*counter) == 1).unwrap()
+}
+
+/// A header of the PROXY protocol for a client of IPv4.
+fn header(address: [u8; 4], port: u16) -> Vec<u8> {
+    let head = b"\r\n\r\n\0\r\nQUIT\n\x21\x12\0\x0c";
+    [&head[..], &address, &[192, 0, 2, 53], &port.to_be_bytes(), &[0, 53]].concat()
+}
+
+#[test]
+fn the_client_behind_a_balancer_is_checked_as_any_other() {
+    let query = query(1, b"\x03com\0", 1);
+    let behind = |address, port| counted(&[header(address, port), query.clone()].concat());
+    assert_eq!(behind([198, 51, 100, 1], 53), Counter::NotServed);
+    assert_eq!(behind([198, 51, 100, 1], 0), Counter::BadSource);
+    assert_eq!(behind([192, 0, 2, 53], 53), Counter::BadSource);
+    assert_eq!(counted(&query), Counter::BadProxy);
+    assert_eq!(counted(&header([198, 51, 100, 1], 53)[..27]), Counter::BadProxy);
+    let long = [header([198, 51, 100, 1], 53), vec![0; MESSAGE_MAX]].concat();
+    assert_eq!(counted(&long), Counter::Oversize);
+}
+
 #[test]
 fn port_0_and_the_server_itself_are_not_answered() {
     let listen = ["192.0.2.53:53", "[2001:db8::53]:5300"];
