@@ -31,6 +31,9 @@
 //! - [`daemon`]: loading, publishing, wiring, signals, commands.
 //! - [`clock`]: the server's clock, for the two above.
 //! - [`time`]: times as people write them.
+//! - [`offline`]: what the tables on disk answer, for commands.
+//! - [`resolver`]: what a resolver hands out, against that.
+//! - [`sip`]: whether endpoints answer SIP.
 //! - [`cli`]: one file a command.
 //!
 //! # What is deliberately absent
@@ -51,7 +54,10 @@ pub mod diag;
 pub mod explain;
 pub mod geo;
 pub mod limit;
+pub mod offline;
 pub mod privileges;
+pub mod resolver;
+pub mod sip;
 pub mod snapshot;
 pub mod state;
 pub mod time;

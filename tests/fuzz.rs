@@ -123,6 +123,11 @@ fn any_line_on_the_control_socket_is_refused_or_a_command() {
     smoke("control", 20_000);
 }
 
+#[test]
+fn any_sip_message_is_refused_or_read_alike_when_it_is_written_again() {
+    smoke("sip", 20_000);
+}
+
 //----------- cargo fuzz -----------------------------------------------------
 
 #[test]

@@ -6,6 +6,9 @@
 
 mod check;
 mod explain;
+mod probe;
+mod probe_dns;
+mod probe_sip;
 mod reload;
 mod serve;
 mod status;
@@ -13,10 +16,14 @@ mod status;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::parse_duration;
 use crate::daemon::control;
+use crate::geo::{RegionId, RegionTable};
+use crate::offline::Offline;
 
 /// Runs the command that the arguments ask for.
 pub fn run() -> ExitCode {
@@ -27,6 +34,7 @@ pub fn run() -> ExitCode {
         Command::Reload(options) => reload::run(&arguments.config, &options),
         Command::Status(options) => status::run(&arguments.config, &options),
         Command::Explain(options) => explain::run(&arguments.config, &options),
+        Command::Probe(subject) => probe::run(&arguments.config, &subject),
     }
 }
 
@@ -60,6 +68,15 @@ enum Command {
 
     /// Show the answer that a client gets, and why; or where an address or endpoint is used.
     Explain(explain::Options),
+
+    /// See what endpoints and resolvers say, and compare it with the tables.
+    #[command(subcommand)]
+    Probe(Box<probe::Subject>),
+}
+
+/// Reads a duration of the command line.
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "write a number and a unit, such as 15s, 5m or 12h".into())
 }
 
 //----------- Talking to the server ------------------------------------------
@@ -78,17 +95,37 @@ fn has_last_good(config: &Path) -> bool {
     crate::state::has_last_good(&crate::config::read_places(config).state)
 }
 
+//----------- Reading the tables ---------------------------------------------
+
+/// Finds a region that is named on the command line.
+fn region(regions: &RegionTable, name: &str) -> Result<RegionId, String> {
+    regions.find(name).ok_or_else(|| {
+        let names: Vec<_> = regions.regions.iter().map(|region| &*region.name).collect();
+        format!("there is no region `{name}`; there are {}", names.join(", "))
+    })
+}
+
+/// Tells of zones that are left out.
+fn warn_of_refused(offline: &Offline) {
+    for folder in &offline.refused {
+        eprintln!("trunkdns: {folder} has errors and is left out, see `trunkdns check`");
+    }
+}
+
 //----------- Output ---------------------------------------------------------
 
 /// Prints a result; the exit code says whether all is well, output included.
 fn print(text: &str, is_well: bool) -> ExitCode {
-    let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     // Whoever closes the pipe early, as `head` does, has read enough.
-    if let Err(error) = written.or_else(ignore_broken_pipe) {
+    if let Err(error) = write(text).or_else(ignore_broken_pipe) {
         return fail(&format!("cannot print: {error}"));
     }
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn write(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
 }
 
 fn ignore_broken_pipe(error: std::io::Error) -> std::io::Result<()> {
@@ -98,6 +135,12 @@ fn ignore_broken_pipe(error: std::io::Error) -> std::io::Result<()> {
 fn fail(why: &str) -> ExitCode {
     eprintln!("trunkdns: {why}");
     ExitCode::FAILURE
+}
+
+/// Says what is wrong with the arguments, where clap cannot.
+fn usage(why: &str) -> ExitCode {
+    eprintln!("trunkdns: {why}; see `trunkdns help`");
+    ExitCode::from(2)
 }
 
 /// Says whether a stream shows colours, by the NO_COLOR convention.

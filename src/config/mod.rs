@@ -37,4 +37,5 @@ pub use self::master::read_master;
 pub use self::regions::read_regions;
 pub use self::secrets::read_cookie_secrets;
 pub use self::server::{Places, read_config, read_places};
+pub(crate) use self::values::{parse_duration, show_duration};
 pub use self::zone::read_zone;

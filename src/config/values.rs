@@ -219,7 +219,8 @@ fn find_address(text: &str) -> Option<IpAddr> {
     bare.parse().ok().or_else(socket)
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// Reads a duration: digits and one of the units.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let unit = text.chars().next_back()?;
     let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
     let digits = &text[..text.len() - unit.len_utf8()];
@@ -231,7 +232,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// Writes a duration in the largest unit that divides it.
-fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let divides = |(_, unit): &&(char, u64)| seconds > 0 && seconds.is_multiple_of(*unit);
     let (name, unit) = UNITS.iter().rfind(divides).unwrap_or(&UNITS[0]);

@@ -45,7 +45,7 @@ use crate::geo::{DatabaseSummary, RegionMap, RegionTable};
 use crate::snapshot::{Settings, Snapshot, Timeline};
 use crate::wire::Name;
 
-pub use self::store::{Error, Found, State, has_last_good};
+pub use self::store::{Error, Found, State, has_last_good, peek};
 
 //----------- Kept -----------------------------------------------------------
 

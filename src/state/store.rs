@@ -206,6 +206,18 @@ pub fn has_last_good(folder: &Path) -> bool {
     text.is_ok_and(|text| parse_manifest(&text).is_ok())
 }
 
+/// Reads what a folder holds without becoming its server, which may be running.
+pub fn peek(folder: &Path) -> Option<Kept> {
+    let read = || {
+        let text = fs::read_to_string(folder.join("manifest")).ok()?;
+        let (manifest, places) = parse_manifest(&text).ok()?;
+        Reader::new(folder, &places).kept(&manifest).ok()
+    };
+    // A server that publishes meanwhile removes packs that its new manifest
+    // does not name.
+    read().or_else(read)
+}
+
 fn lock(folder: &Path) -> Result<File, Error> {
     let failed = |source| Error::Folder { folder: folder.to_owned(), source };
     // Opened for reading if need be: a full or write-protected disk must not

@@ -10,6 +10,7 @@ mod decoders;
 mod files;
 mod kept;
 mod messages;
+mod sip;
 mod world;
 
 //----------- Target ---------------------------------------------------------
@@ -34,6 +35,7 @@ pub const ALL: &[Target] = &[
     Target { name: "master", run: files::master },
     Target { name: "proxy", run: messages::proxy },
     Target { name: "query", run: messages::query },
+    Target { name: "sip", run: sip::sip },
     Target { name: "state", run: kept::state },
     Target { name: "tables", run: files::tables },
 ];

@@ -86,8 +86,14 @@ pub struct Server {
 impl Server {
     /// Serves the shipped example on a free port of 127.0.0.1.
     pub fn example() -> Self {
+        Self::example_with(|_| ())
+    }
+
+    /// Serves the shipped example as changed in its folder.
+    pub fn example_with(change: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = example_in(folder.path(), "127.0.0.1:0");
+        change(folder.path());
         let mut server = Self::start(&config);
         server.folder = Some(folder);
         server
