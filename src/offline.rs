@@ -13,7 +13,7 @@ use hickory_proto::op::Message;
 
 use crate::answer::{CLASS_IN, Client, Transport, Verdict, answer};
 use crate::compile;
-use crate::config::model::{Config, ZoneTables};
+use crate::config::model::{Checks, Config, ZoneTables};
 use crate::config::{read_config, read_regions, read_zones_directory};
 use crate::diag::{Report, Sources};
 use crate::geo::{CloudLists, Databases, RegionId, RegionMap, RegionTable};
@@ -69,7 +69,8 @@ impl Offline {
         let (mut zones, mut refused) = (Vec::new(), Vec::new());
         for folder in folders {
             let tables = folder.tables.filter(|_| !folder.report.has_errors());
-            let zone = tables.and_then(|tables| OfflineZone::compile(tables, &regions).ok());
+            let zone = tables
+                .and_then(|tables| OfflineZone::compile(tables, &regions, folder.checks).ok());
             match zone {
                 Some(zone) => zones.push(zone),
                 None => refused.push(folder.folder.display().to_string()),
@@ -96,9 +97,13 @@ impl Offline {
 
 impl OfflineZone {
     /// Compiles tables; what is wrong with them is told by `check`.
-    pub fn compile(tables: ZoneTables, regions: &RegionTable) -> Result<Self, Report> {
+    pub fn compile(
+        tables: ZoneTables,
+        regions: &RegionTable,
+        checks: Checks,
+    ) -> Result<Self, Report> {
         let mut report = Report::default();
-        match compile::compile(&tables, regions, 1, &mut report) {
+        match compile::compile(&tables, regions, 1, checks, &mut report) {
             Some(zone) => Ok(OfflineZone { tables, zone: Arc::new(zone) }),
             None => Err(report),
         }

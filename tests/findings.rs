@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use trunkdns::config::model::Checks;
 use trunkdns::config::{ZoneFolder, read_regions, read_zone};
 use trunkdns::daemon::load;
 use trunkdns::diag::{Code, Report, Sources};
@@ -73,7 +74,8 @@ fn read(root: &Path, case: &Path, sources: &mut Sources, report: &mut Report) {
         let first = sources.count();
         let tables = read_zone(sources, case, &regions, &mut found);
         let files = first..sources.count();
-        let folder = ZoneFolder { folder: case.to_owned(), tables, report: found, files };
+        let checks = Checks::Strict;
+        let folder = ZoneFolder { folder: case.to_owned(), tables, report: found, checks, files };
         load::compile_folder(folder, None, &regions, sources, report);
     }
 }

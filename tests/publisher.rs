@@ -300,6 +300,26 @@ fn whoever_names_a_zone_is_not_told_of_mistakes_in_others() {
     assert!(!publisher.reload(&named("b.example")).is_whole);
 }
 
+#[test]
+fn what_passed_lenient_checks_stays_until_it_is_edited_under_strict_ones() {
+    const RECORDS: &str = "zones/a.example/records.zone";
+    let mut world = world();
+    world.file(RECORDS, "$TTL 60\nx CNAME y\ny CNAME x\n");
+    configure(&mut world, "[zones]\nlenient = true\n");
+    let mut publisher = start(&world);
+    configure(&mut world, "");
+    assert!(reload(&mut publisher).is_whole);
+    world.file(PRIORITIES, row("sbc2"));
+    let outcome = reload(&mut publisher);
+    assert!(outcome.findings.contains("error[cname-loop]"), "{outcome:?}");
+    assert_eq!(outcome.held_back[0].what, "a.example.");
+    assert_eq!(target_of(&publisher, 100), "sbc1");
+    configure(&mut world, "[zones]\nlenient = true\n");
+    let outcome = reload(&mut publisher);
+    assert!(outcome.is_whole && outcome.findings.contains("warning[cname-loop]"), "{outcome:?}");
+    assert_eq!(target_of(&publisher, 100), "sbc2");
+}
+
 //----------- Serials, time, state -------------------------------------------
 
 #[test]

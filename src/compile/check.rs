@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::draft::{self, Draft, Rdata};
+use super::draft::{self, Draft, Rdata, Table};
 use crate::config::model::ZoneTables;
 use crate::diag::{Code, Finding, Place, Report, Span};
 use crate::wire::{Name, Rtype};
@@ -149,7 +149,7 @@ impl Checker<'_> {
                 finding = finding.with_related(next.span, "part of the loop");
             }
         }
-        report.add(finding);
+        report.add(excusable(finding, alias.table));
     }
 
     /// Returns the names that clients can come to by following aliases, as
@@ -226,7 +226,7 @@ impl Checker<'_> {
             if let Some(finding) = target.and_then(|target| self.target(rrset, rdata, &target))
                 && reported.insert(rdata.span)
             {
-                report.add(finding);
+                report.add(excusable(finding, rrset.table));
             }
         }
     }
@@ -333,6 +333,16 @@ fn stands_beside_alias(rtype: Rtype) -> bool {
 }
 
 //----------- Findings -------------------------------------------------------
+
+/// Makes a finding about a master file one that can be lived with: what a carrier brings is
+/// served elsewhere as it is. What the other tables say was written for this
+/// server, and is to be right.
+fn excusable(finding: Finding, table: Table) -> Finding {
+    match table {
+        Table::MasterFile => finding.excusable(),
+        _ => finding,
+    }
+}
 
 fn outside_zone(draft: &Draft, tables: &ZoneTables) -> Finding {
     Finding::new(

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::draft::{self, Draft, Rdata, Records, Table};
-use crate::config::model::{Cell, Host, NAPTR_SERVICES, Row, RowKey, Service, Soa, ZoneTables};
+use crate::config::model::{
+    Cell, Host, NAPTR_SERVICES, Record, Row, RowKey, Service, Soa, ZoneTables,
+};
 use crate::diag::{Code, Finding, Report, Span};
 use crate::geo::{RegionId, RegionTable};
 use crate::wire::{Name, NameError, Rtype};
@@ -268,12 +270,13 @@ impl<'a> Publisher<'a> {
 
     /// Publishes the records of the master file, joined to RRsets.
     fn master_file(&mut self) {
-        let mut seen: BTreeMap<(&Name, Rtype), usize> = BTreeMap::new();
+        let mut seen: BTreeMap<(&Name, Rtype), (usize, u32)> = BTreeMap::new();
         for record in &self.tables.records {
             let rdata = Rdata { octets: record.rdata.clone(), span: record.span };
             let place = seen.get(&(&record.owner, record.rtype)).copied();
-            let Some(place) = place else {
-                seen.insert((&record.owner, record.rtype), self.drafts.len());
+            let Some((place, first_ttl)) = place else {
+                let place = (self.drafts.len(), record.ttl);
+                seen.insert((&record.owner, record.rtype), place);
                 let records = Records::Fixed(vec![rdata]);
                 let owner = record.owner.clone();
                 let (rtype, ttl) = (record.rtype, record.ttl);
@@ -281,8 +284,9 @@ impl<'a> Publisher<'a> {
                 continue;
             };
             let draft = &mut self.drafts[place];
-            if draft.ttl != record.ttl {
-                self.report.add(mixed_ttl(draft, record.ttl, record.span));
+            if record.ttl != first_ttl {
+                self.report.add(mixed_ttl(draft, first_ttl, record));
+                draft.ttl = draft.ttl.min(record.ttl);
             }
             if let Records::Fixed(list) = &mut draft.records {
                 list.push(rdata);
@@ -342,15 +346,14 @@ fn cell<'r>(row: &'r Row, tier: &str) -> Option<&'r Cell> {
     row.cells.iter().find(|cell| cell.tier.value == tier)
 }
 
-fn mixed_ttl(draft: &Draft, ttl: u32, span: Span) -> Finding {
+fn mixed_ttl(draft: &Draft, first_ttl: u32, record: &Record) -> Finding {
+    let Record { owner, rtype, ttl, .. } = record;
     Finding::new(
         Code::MixedTtl,
-        span,
-        format!(
-            "TTL {ttl} in the {} records of {}, which began with TTL {}",
-            draft.rtype, draft.owner, draft.ttl
-        ),
+        record.span,
+        format!("TTL {ttl} in the {rtype} records of {owner}, which began with TTL {first_ttl}"),
         "give all records of one owner and type the same TTL (RFC 2181 section 5.2)",
     )
-    .with_related(draft.span, format!("TTL {} here", draft.ttl))
+    .with_related(draft.span, format!("TTL {first_ttl} here"))
+    .excusable()
 }

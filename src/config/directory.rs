@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::model::ZoneTables;
+use super::model::{Checks, ZoneTables, Zones};
 use super::text::unreadable;
 use super::zone::read_zone;
 use crate::diag::{Code, Finding, Report, Sources};
@@ -22,8 +22,11 @@ pub struct ZoneFolder {
     /// Its tables, as far as they could be read.
     pub tables: Option<ZoneTables>,
 
-    /// What was found in its files.
+    /// What was found in its files, by these checks.
     pub report: Report,
+
+    /// How strict it is checked.
+    pub checks: Checks,
 
     /// The files that were read, by their positions in the sources.
     pub files: Range<usize>,
@@ -37,10 +40,11 @@ pub struct ZoneFolder {
 /// one, which is no finding.
 pub fn read_zones_directory(
     sources: &mut Sources,
-    directory: &Path,
+    zones: &Zones,
     regions: &RegionTable,
     report: &mut Report,
 ) -> Option<Vec<ZoneFolder>> {
+    let Zones { directory, checks } = zones;
     sources.visit(directory);
     let folders = match list_folders(directory) {
         Ok(folders) => folders,
@@ -53,7 +57,10 @@ pub fn read_zones_directory(
         let mut report = Report::default();
         let first = sources.count();
         let tables = read_zone(sources, &folder, regions, &mut report);
-        ZoneFolder { folder, tables, report, files: first..sources.count() }
+        if *checks == Checks::Lenient {
+            report.excuse();
+        }
+        ZoneFolder { folder, tables, report, checks: *checks, files: first..sources.count() }
     };
     let mut zones: Vec<_> = folders.into_iter().map(read).collect();
     add_duplicate_zones(&mut zones);
@@ -111,6 +118,10 @@ mod tests {
         read_regions(sources, &path, &mut Report::default()).unwrap()
     }
 
+    fn strict(directory: &Path) -> Zones {
+        Zones { directory: directory.to_owned(), checks: Checks::Strict }
+    }
+
     #[test]
     fn folders_and_links_to_them_are_zones_in_the_order_of_names() {
         let root = tempfile::tempdir().unwrap();
@@ -126,7 +137,8 @@ mod tests {
         std::os::unix::fs::symlink("../elsewhere", zones.join("c.example")).unwrap();
         fs::write(zones.join("README"), "").unwrap();
         let mut report = Report::default();
-        let read = read_zones_directory(&mut sources, &zones, &regions, &mut report).unwrap();
+        let read =
+            read_zones_directory(&mut sources, &strict(&zones), &regions, &mut report).unwrap();
         let origin = |zone: &ZoneFolder| zone.tables.as_ref().unwrap().origin.to_string();
         let origins: Vec<_> = read.iter().map(origin).collect();
         assert_eq!(origins, ["a.example.", "b.example.", "c.example."]);
@@ -144,7 +156,8 @@ mod tests {
             fs::write(zones.join(name).join("zone.toml"), text).unwrap();
         }
         let mut report = Report::default();
-        let read = read_zones_directory(&mut sources, &zones, &regions, &mut report).unwrap();
+        let read =
+            read_zones_directory(&mut sources, &strict(&zones), &regions, &mut report).unwrap();
         assert!(read[0].report.has_errors());
         assert!(!read[1].report.has_errors() && !report.has_errors());
     }

@@ -27,7 +27,7 @@ use domain::base::iana::Class;
 use super::model::Record;
 use super::rdata::{Data, Problem, lacks_dot, read_name, read_seconds, unescape};
 use super::tokens::{Damage, Entries, Entry, Word, shown};
-use crate::diag::{Code, Finding, Report, Severity, SourceId, Sources, Span};
+use crate::diag::{Code, Finding, Report, SourceId, Sources, Span};
 use crate::wire::{Name, Rtype};
 
 /// The most records of a zone, included files together.
@@ -47,7 +47,8 @@ const INCLUDES_MAX: usize = 1_000;
 /// How many errors of a zone are reported; reading stops there.
 const ERRORS_MAX: usize = 1_000;
 
-/// How many warnings of a zone are reported; the rest is not shown.
+/// How many warnings of a zone are reported, and errors that have an excuse;
+/// the rest is not shown.
 const WARNINGS_MAX: usize = 1_000;
 
 /// The largest file, in octets: [`Span`] counts with 32 bits.
@@ -97,7 +98,7 @@ struct Reader<'a> {
     /// How many files were included.
     includes: usize,
 
-    /// How many errors and how many warnings were reported.
+    /// How many errors and how many others were reported.
     errors: usize,
     warnings: usize,
 
@@ -173,7 +174,7 @@ impl<'a> Reader<'a> {
 
     /// Adds a finding, up to the limits.
     fn tell(&mut self, finding: Finding) {
-        let is_error = finding.severity() == Severity::Error;
+        let is_error = finding.is_inexcusable();
         let (count, max) = match is_error {
             true => (&mut self.errors, ERRORS_MAX),
             false => (&mut self.warnings, WARNINGS_MAX),
@@ -357,7 +358,8 @@ impl Line<'_, '_, '_> {
         }
         let message = format!("expected a name within {}, found {owner}", self.reader.apex);
         let help = "move the record to the zone it belongs to, or mend the name or `$ORIGIN`";
-        self.tell(Code::OutsideZone, word.range(), message, help);
+        let finding = Finding::new(Code::OutsideZone, self.file.span(word.range()), message, help);
+        self.reader.tell(finding.excusable());
         None
     }
 
@@ -435,7 +437,11 @@ impl Line<'_, '_, '_> {
             0 => "write at least 1: with TTL 0 calls fail, as SIP stacks find nothing cached",
             _ => "write the TTL in seconds or with units, as in `1h30m`",
         };
-        self.tell(Code::BadTtl, word.range(), message, help);
+        let finding = Finding::new(Code::BadTtl, self.file.span(word.range()), message, help);
+        self.reader.tell(match seconds {
+            0 => finding.excusable(),
+            _ => finding,
+        });
         seconds.clamp(1, TTL_MAX) as u32
     }
 

@@ -34,8 +34,8 @@ pub struct Config {
     /// `[geoip]`
     pub geoip: Geoip,
 
-    /// `[zones] directory`: the folder that holds a folder a zone.
-    pub zones: PathBuf,
+    /// `[zones]`
+    pub zones: Zones,
 
     /// `[handover]`
     pub handover: Handover,
@@ -174,6 +174,27 @@ pub struct Geoip {
 
     /// Whether the client subnet option (RFC 7871) steers answers.
     pub client_subnet: bool,
+}
+
+/// `[zones]`
+#[derive(Clone, Debug)]
+pub struct Zones {
+    /// The folder that holds a folder a zone.
+    pub directory: PathBuf,
+
+    /// `lenient`: how strict zones are checked.
+    pub checks: Checks,
+}
+
+/// How strict zones are checked.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Checks {
+    /// Errors refuse a zone.
+    #[default]
+    Strict,
+
+    /// Errors of master files that other servers serve are warnings.
+    Lenient,
 }
 
 /// `[handover]`

@@ -4,10 +4,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::limit::{customers, limit, network};
 use ipnet::IpNet;
 
-use super::model::{Account, Admin, Config, Geoip, Handover, HandoverMode, Server, Tcp};
+use super::limit::{customers, limit, network};
+use super::model::{
+    Account, Admin, Checks, Config, Geoip, Handover, HandoverMode, Server, Tcp, Zones,
+};
 use super::reader::{Fields, Item};
 use super::text::Text;
 use crate::diag::{Code, Finding, Located, Report, Sources};
@@ -73,13 +75,11 @@ fn config(mut root: Fields<'_>, folder: &Path, report: &mut Report) -> Config {
     let limit = limit(root.section("limit", report), report);
     let customers = customers(root.section("customers", report), report);
     let geoip = geoip(root.section("geoip", report), folder, report);
-    let mut zones = root.section("zones", report);
-    let directory = zones.or("directory", folder.join("zones"), report, Item::path);
-    zones.finish(report);
+    let zones = zones(root.section("zones", report), folder, report);
     let handover = handover(root.section("handover", report), report);
     let admin = admin(root.section("admin", report), &mut server, report);
     root.finish(report);
-    Config { server, tcp, limit, customers, geoip, zones: directory, handover, admin }
+    Config { server, tcp, limit, customers, geoip, zones, handover, admin }
 }
 
 fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server {
@@ -187,6 +187,16 @@ fn geoip(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Geoip {
     geoip
 }
 
+fn zones(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Zones {
+    let directory = fields.or("directory", folder.join("zones"), report, Item::path);
+    let checks = match fields.or("lenient", false, report, Item::boolean) {
+        true => Checks::Lenient,
+        false => Checks::Strict,
+    };
+    fields.finish(report);
+    Zones { directory, checks }
+}
+
 fn handover(mut fields: Fields<'_>, report: &mut Report) -> Handover {
     let modes = [("window", HandoverMode::Window), ("immediate", HandoverMode::Immediate)];
     let spread = Duration::ZERO..=Duration::from_secs(3600);
@@ -261,7 +271,8 @@ mod tests {
         assert!(config.limit.exempt.is_empty() && config.customers.is_empty());
         assert_eq!(config.geoip.regions, Path::new("/etc/trunkdns/geoip/regions.toml"));
         assert!(config.geoip.databases.is_empty() && config.geoip.client_subnet);
-        assert_eq!(config.zones, Path::new("/etc/trunkdns/zones"));
+        assert_eq!(config.zones.directory, Path::new("/etc/trunkdns/zones"));
+        assert_eq!(config.zones.checks, Checks::Strict);
         assert_eq!(config.handover.mode, HandoverMode::Window);
         assert_eq!(config.handover.spread, Duration::from_secs(15));
         assert_eq!(config.handover.longest, Duration::from_secs(300));
@@ -308,6 +319,7 @@ mod tests {
             client-subnet = false
             [zones]
             directory = "customers"
+            lenient = true
             [handover]
             mode = "immediate"
             spread = "0s"
@@ -347,7 +359,8 @@ mod tests {
         assert_eq!(config.geoip.databases[1].value, Path::new("/srv/feed.csv"));
         assert_eq!(config.geoip.regions, Path::new("/etc/trunkdns/regions.toml"));
         assert!(!config.geoip.client_subnet);
-        assert_eq!(config.zones, Path::new("/etc/trunkdns/customers"));
+        assert_eq!(config.zones.directory, Path::new("/etc/trunkdns/customers"));
+        assert_eq!(config.zones.checks, Checks::Lenient);
         assert_eq!(config.handover.mode, HandoverMode::Immediate);
         assert_eq!(config.handover.spread, Duration::ZERO);
         assert_eq!(config.handover.longest, Duration::from_secs(600));

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::secret;
 use crate::compile;
-use crate::config::model::{Config, ZoneTables};
+use crate::config::model::{Checks, Config, ZoneTables};
 use crate::config::{self, ZoneFolder};
 use crate::diag::{Code, Finding, Report, Severity, Sources};
 use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
@@ -44,7 +44,7 @@ pub fn load(
     let regions = regions?;
     let folders = config::read_zones_directory(sources, &config.zones, &regions, report);
     if folders.as_ref().is_some_and(Vec::is_empty) && !report.has_errors() {
-        report.add(no_zones(&config.zones));
+        report.add(no_zones(&config.zones.directory));
     }
     let shared_is_sound = !report.has_errors();
     let folders = folders.unwrap_or_default();
@@ -272,7 +272,7 @@ pub fn compile_folder(
         Some(zone) => zone,
         None => {
             let serial = newest.map_or(1, |zone| zone.serial());
-            Arc::new(compile::compile(&tables, regions, serial, report)?)
+            Arc::new(compile::compile(&tables, regions, serial, folder.checks, report)?)
         }
     };
     let effective = tables.effective.map(|effective| effective.value);
@@ -301,8 +301,9 @@ pub fn read_texts(tables: &Tables, regions: &RegionTable) -> Option<(ZoneTables,
 
 /// Compiles a zone from texts that stand for its files.
 ///
-/// `serial` is the SOA serial where the tables fix none. Fails with the first
-/// thing that is found wrong.
+/// They were kept: what the operator allowed then has an excuse now. `serial`
+/// is the SOA serial where the tables fix none. Fails with the first thing
+/// that is found wrong.
 pub fn compile_texts(
     tables: &Tables,
     regions: &RegionTable,
@@ -311,9 +312,11 @@ pub fn compile_texts(
     let mut sources = Sources::of_texts(tables.files.iter().cloned());
     let mut report = Report::default();
     let read = config::read_zone(&mut sources, &tables.path, regions, &mut report);
+    report.excuse();
     let zone = read.filter(|_| is_whole(&report));
-    let zone =
-        zone.and_then(|zone: ZoneTables| compile::compile(&zone, regions, serial, &mut report));
+    let zone = zone.and_then(|zone: ZoneTables| {
+        compile::compile(&zone, regions, serial, Checks::Lenient, &mut report)
+    });
     zone.filter(|_| !report.has_errors()).map(Arc::new).ok_or_else(|| {
         let findings = report.findings();
         let error = findings.iter().find(|finding| finding.severity() == Severity::Error);

@@ -265,7 +265,7 @@ impl Publisher {
         let secrets = server.cookie_secrets.iter().chain(&geoip.databases);
         let clouds = self.regions.iter().flat_map(|regions| &regions.clouds);
         let named = secrets.chain(clouds.map(|cloud| &cloud.path)).map(|path| &path.value);
-        let named = named.chain([&self.path, &geoip.regions, zones]);
+        let named = named.chain([&self.path, &geoip.regions, &zones.directory]);
         let read = self.visited.iter().chain(named).cloned().collect();
         Paths { read, state: server.state.clone(), control: admin.control.clone() }
     }

@@ -125,6 +125,20 @@ codes! {
     SetTooLarge         Error   "set-too-large"         "An RRset or name exceeds what a DNS message can carry."
 }
 
+impl Code {
+    /// Returns what is done about it where the operator lets it through, as a
+    /// lower-case fragment.
+    pub fn excuse(self) -> &'static str {
+        match self {
+            Code::BadTtl => "it counts as 1",
+            Code::CnameLoop => "it is served, and leads callers nowhere",
+            Code::MixedTtl => "all get the lowest",
+            Code::OutsideZone => "it is left out",
+            _ => "it is served as it is",
+        }
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -40,6 +40,15 @@ impl Report {
         findings
     }
 
+    /// Makes warnings of the errors that have an excuse, and has them say it.
+    pub fn excuse(&mut self) {
+        let excusable = |finding: &&mut Finding| finding.excuse == Excuse::Possible;
+        for finding in self.findings.iter_mut().filter(excusable) {
+            finding.message = format!("{}; {}", finding.message, finding.code.excuse());
+            finding.excuse = Excuse::Made;
+        }
+    }
+
     /// Says whether anything found refuses the input.
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity() == Severity::Error)
@@ -91,6 +100,22 @@ pub struct Finding {
 
     /// Other places that have a part in it, each with what it is.
     pub related: Vec<(Span, String)>,
+
+    /// Whether it can be lived with.
+    excuse: Excuse,
+}
+
+/// Whether an error can be lived with; see [`Report::excuse`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Excuse {
+    /// It cannot.
+    None,
+
+    /// It can, where the operator allows it.
+    Possible,
+
+    /// It is: it weighs no more than a warning.
+    Made,
 }
 
 /// Where a finding is.
@@ -117,7 +142,14 @@ impl Finding {
             message: message.into(),
             help: help.into(),
             related: Vec::new(),
+            excuse: Excuse::None,
         }
+    }
+
+    /// Says that the error can be lived with, where the operator allows it.
+    pub fn excusable(mut self) -> Self {
+        self.excuse = Excuse::Possible;
+        self
     }
 
     /// Adds a place that has a part in it.
@@ -128,7 +160,12 @@ impl Finding {
 
     /// Returns how much it weighs.
     pub fn severity(&self) -> Severity {
-        self.code.severity()
+        if self.excuse == Excuse::Made { Severity::Warning } else { self.code.severity() }
+    }
+
+    /// Says whether it refuses the input whatever the operator allows.
+    pub fn is_inexcusable(&self) -> bool {
+        self.severity() == Severity::Error && self.excuse == Excuse::None
     }
 
     /// Renders the finding: a line to jump to, the source and what to do.
