@@ -233,8 +233,11 @@ pub struct Admin {
     /// The path of the control socket.
     pub control: PathBuf,
 
-    /// Where metrics, health and the status page are served.
+    /// Where metrics and health are served.
     pub http: Option<SocketAddr>,
+
+    /// Names of hosts by which these may be asked for, beside addresses.
+    pub http_names: Vec<String>,
 }
 
 //----------- ZoneTables -----------------------------------------------------

@@ -225,6 +225,11 @@ fn admin(mut fields: Fields<'_>, server: &mut Server, report: &mut Report) -> Ad
     let admin = Admin {
         control: fields.or("control", server.state.join("control.sock"), report, Item::path),
         http: fields.optional("http", report, Item::socket),
+        http_names: fields
+            .optional("http-names", report, |item, report| {
+                item.set(report, |item, report| item.string(report).map(str::to_owned))
+            })
+            .map_or_else(Vec::new, |names| names.into_iter().map(|name| name.value).collect()),
     };
     fields.finish(report);
     admin

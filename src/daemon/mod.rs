@@ -12,8 +12,10 @@
 pub mod board;
 pub mod control;
 pub mod explain;
+mod http;
 pub mod limits;
 pub mod load;
+mod metrics;
 pub mod process;
 pub mod publish;
 pub mod status;
@@ -21,12 +23,13 @@ pub mod status;
 mod guard;
 mod plane;
 mod publisher;
+mod ready;
 mod secret;
 mod watch;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -85,12 +88,14 @@ async fn run(path: PathBuf, binder: Binder, ready: impl FnOnce(String)) -> Resul
     };
     plane::log(publisher.last());
     let config = publisher.config().clone();
-    let (listeners, mut control) =
-        binder.run(move || bind_all(&config)).map_err(Error::Runtime)??;
-    let addresses = listeners.iter().map(|listener| listener.address.to_string()).collect();
-    let threads = prepare_threads(&publisher).map_err(Error::Runtime)?;
+    let bound = binder.run(move || bind_all(&config)).map_err(Error::Runtime)??;
+    let Bound { listeners, mut control, http } = bound;
+    let addresses = listeners.iter().map(|listener| listener.address).collect();
+    let threads = prepare_threads(&publisher, &listeners).map_err(Error::Runtime)?;
     let transports = start_transports(listeners, &publisher, &threads).map_err(Error::Runtime)?;
     let server = Server::new(&publisher, addresses, transports.counters().clone());
+    let server = Arc::new(server);
+    let names = publisher.config().admin.http_names.clone();
     let (jobs, inbox) = mpsc::channel();
     let plane = Plane::new(publisher);
     std::thread::Builder::new()
@@ -98,6 +103,9 @@ async fn run(path: PathBuf, binder: Binder, ready: impl FnOnce(String)) -> Resul
         .spawn(move || plane.run(&inbox))
         .map_err(Error::Runtime)?;
     let mut orders = control.listen().map_err(Error::Runtime)?;
+    if let Some(listener) = http {
+        http::serve(listener, names, server.clone()).map_err(Error::Runtime)?;
+    }
     ready(server.ready_line());
     loop {
         tokio::select! {
@@ -130,11 +138,12 @@ async fn start(path: PathBuf) -> Result<Publisher, Error> {
 
 /// Enters the sandbox, and returns the threads that connections are served by,
 /// which are in it from their start.
-fn prepare_threads(publisher: &Publisher) -> io::Result<Threads> {
+fn prepare_threads(publisher: &Publisher, listeners: &[Listener]) -> io::Result<Threads> {
     // In a container the number stands in files that the sandbox forbids.
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     if publisher.config().server.sandbox {
-        sandbox::enter(&publisher.paths());
+        let ports = listeners.iter().map(|listener| listener.address.port()).collect();
+        sandbox::enter(&sandbox::Paths { ports, ..publisher.paths() });
     }
     let runtime = Builder::new_multi_thread().worker_threads(cores).enable_all().build()?;
     Ok(Threads(Some(runtime)))
@@ -167,12 +176,22 @@ struct Server {
     clock: Arc<clock::Clock>,
     served: Arc<arc_swap::ArcSwap<Snapshot>>,
     counters: Arc<Counters>,
-    listeners: Vec<String>,
+    listeners: Vec<SocketAddr>,
     started: u64,
 }
 
+impl http::View for Server {
+    fn status(&self) -> Status {
+        self.status()
+    }
+
+    fn listeners(&self) -> Vec<SocketAddr> {
+        self.listeners.clone()
+    }
+}
+
 impl Server {
-    fn new(publisher: &Publisher, listeners: Vec<String>, counters: Arc<Counters>) -> Self {
+    fn new(publisher: &Publisher, listeners: Vec<SocketAddr>, counters: Arc<Counters>) -> Self {
         Server {
             board: publisher.board().clone(),
             clock: publisher.clock().clone(),
@@ -192,8 +211,12 @@ impl Server {
             env!("CARGO_PKG_VERSION"),
             load::count(kept.zones.len(), "zone"),
             load::count(kept.shared.map.names().len(), "region"),
-            self.listeners.join(" and ")
+            self.addresses().join(" and ")
         )
+    }
+
+    fn addresses(&self) -> Vec<String> {
+        self.listeners.iter().map(SocketAddr::to_string).collect()
     }
 
     /// Carries out a command, or has it carried out.
@@ -242,7 +265,7 @@ impl Server {
     fn status(&self) -> Status {
         let around = Surroundings {
             totals: self.counters.total(),
-            listeners: self.listeners.clone(),
+            listeners: self.addresses(),
             started: self.started,
             now: self.clock.now().second(),
             clock_steps: self.clock.steps(),
@@ -264,14 +287,29 @@ fn names(texts: &[String]) -> Result<Vec<Name>, String> {
 
 //----------- Listeners ------------------------------------------------------
 
-/// Binds all that the server is reached by.
-fn bind_all(config: &Config) -> Result<(Vec<Listener>, Control), Error> {
+/// What the server is reached by.
+struct Bound {
+    listeners: Vec<Listener>,
+    control: Control,
+    http: Option<TcpListener>,
+}
+
+fn bind_all(config: &Config) -> Result<Bound, Error> {
     let listeners = bind(config)?;
     let path = &config.admin.control;
     let group = config.server.account.control_group.as_deref();
     let control = Control::bind(path, group)
         .map_err(|source| Error::Control { path: path.clone(), source })?;
-    Ok((listeners, control))
+    let http = config.admin.http.map(bind_http).transpose()?;
+    Ok(Bound { listeners, control, http })
+}
+
+fn bind_http(address: SocketAddr) -> Result<TcpListener, Error> {
+    let listener = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|source| Error::Http { address, source })
 }
 
 fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
@@ -323,6 +361,14 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// The address of metrics and health cannot be bound.
+    Http {
+        /// The address of `[admin] http`.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+
     /// None of the addresses exists on this host.
     NoListener,
 
@@ -354,6 +400,9 @@ impl fmt::Display for Error {
                 let why = privileges::explain_write(path.parent().unwrap_or(path), source);
                 write!(f, "cannot listen on {} ([admin] control): {why}", path.display())
             }
+            Error::Http { address, source } => {
+                write!(f, "cannot listen on {address} ([admin] http): {source}")
+            }
             Error::Privileges(error) => error.fmt(f),
             Error::Start(error) => error.fmt(f),
             Error::NoListener => f.write_str("no address of [server] listen exists on this host"),
@@ -365,9 +414,10 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Bind { source, .. } | Error::Control { source, .. } | Error::Runtime(source) => {
-                Some(source)
-            }
+            Error::Bind { source, .. }
+            | Error::Control { source, .. }
+            | Error::Http { source, .. }
+            | Error::Runtime(source) => Some(source),
             Error::Start(error) => Some(error),
             Error::Privileges(error) => Some(error),
             Error::NoListener => None,

@@ -267,7 +267,8 @@ impl Publisher {
         let named = secrets.chain(clouds.map(|cloud| &cloud.path)).map(|path| &path.value);
         let named = named.chain([&self.path, &geoip.regions, &zones.directory]);
         let read = self.visited.iter().chain(named).cloned().collect();
-        Paths { read, state: server.state.clone(), control: admin.control.clone() }
+        let (state, control) = (server.state.clone(), admin.control.clone());
+        Paths { read, state, control, ..Paths::default() }
     }
 
     /// Returns when the first reading began, by the system's clock, in seconds

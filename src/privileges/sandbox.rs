@@ -3,7 +3,8 @@
 //! - Files: it reads the folders of the files that the configuration named at
 //!   the start, and the list of users; it writes the state folder and the
 //!   control socket.
-//! - TCP: it takes connections that come in, opens none and binds no port.
+//! - TCP: it takes connections that come in, opens none but to the ports of its
+//!   own, and binds no port.
 //! - Processes: it runs no program, traces none and sends no signals.
 //! - The system: it touches no mounts, namespaces, kernel modules, keys or
 //!   clocks.
@@ -46,6 +47,9 @@ pub struct Paths {
 
     /// The control socket.
     pub control: PathBuf,
+
+    /// The ports that it answers on, and asks itself on whether it does.
+    pub ports: Vec<u16>,
 }
 
 /// Enters the sandbox, as far as the system has one.
@@ -178,14 +182,20 @@ impl Walk {
 #[cfg(target_os = "linux")]
 fn restrict_files(folders: &[PathBuf], paths: &Paths) -> Part {
     use landlock::{
-        ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, RulesetCreatedAttr,
-        RulesetError, Scope, path_beneath_rules,
+        ABI, Access, AccessFs, AccessNet, LandlockStatus, NetPort, Ruleset, RulesetAttr,
+        RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
     };
     /// The newest whose restrictions were tried.
     const ABI_KNOWN: ABI = ABI::V6;
     let control = paths.control.parent().unwrap_or(Path::new("."));
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let program_or_device = AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock;
+    let ports = || {
+        paths.ports.iter().map(|port| {
+            let port = NetPort::new(*port, AccessNet::ConnectTcp);
+            Ok::<_, RulesetError>(port)
+        })
+    };
     let restrict = || -> Result<_, RulesetError> {
         Ruleset::default()
             .handle_access(AccessFs::from_all(ABI_KNOWN))?
@@ -199,6 +209,7 @@ fn restrict_files(folders: &[PathBuf], paths: &Paths) -> Part {
                 AccessFs::from_all(ABI_KNOWN) & !program_or_device,
             ))?
             .add_rules(path_beneath_rules([control], AccessFs::MakeSock | AccessFs::RemoveFile))?
+            .add_rules(ports())?
             .restrict_self()
     };
     let result = match restrict().map(|status| status.landlock) {

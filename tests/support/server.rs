@@ -252,9 +252,11 @@ pub fn read_framed(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
 /// path of its configuration.
 pub fn example_in(folder: &Path, listen: &str) -> PathBuf {
     let config = std::fs::read_to_string(project().join("trunkdns.toml")).unwrap();
-    let lines = config.lines().map(|line| match line.starts_with("listen = ") {
-        true => format!("listen = [\"{listen}\"]"),
-        false => line.to_owned(),
+    let lines = config.lines().map(|line| match line.split(" = ").next() {
+        Some("listen") => format!("listen = [\"{listen}\"]"),
+        // Servers of other tests run at the same time.
+        Some("http") => "http = \"127.0.0.1:0\"".to_owned(),
+        _ => line.to_owned(),
     });
     let path = folder.join("trunkdns.toml");
     std::fs::write(&path, lines.collect::<Vec<_>>().join("\n")).unwrap();
