@@ -60,9 +60,11 @@ fn check(root: &Path, code: &Path, case: &Path) -> Option<String> {
 
 fn read(root: &Path, case: &Path, sources: &mut Sources, report: &mut Report) {
     // What a clone may read of the files depends on the umask.
-    let cookies = case.join("cookies");
-    if cookies.exists() {
-        fs::set_permissions(&cookies, fs::Permissions::from_mode(0o644)).unwrap();
+    for (secret, mode) in [("cookies", 0o644), ("key.pem", 0o600), ("open.pem", 0o644)] {
+        let path = case.join(secret);
+        if path.exists() {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
     }
     if case.join("trunkdns.toml").exists() {
         load::load(&case.join("trunkdns.toml"), None, sources, report);

@@ -12,9 +12,11 @@
 //!
 //! Master files stand beside: [`read_master`] reads them entry by entry, and
 //! `rdata` reads record data, there and in `[[geo]]`. [`read_cookie_secrets`]
-//! reads a file whose text is shown nowhere.
+//! and [`read_certificate`] read files whose texts are shown nowhere.
 
+mod certificate;
 mod directory;
+mod encrypted;
 mod limit;
 mod master;
 mod priorities;
@@ -32,6 +34,7 @@ mod zone;
 
 pub mod model;
 
+pub use self::certificate::{Certificate, read_certificate};
 pub use self::directory::{ZoneFolder, read_zones_directory};
 pub use self::master::read_master;
 pub use self::regions::read_regions;

@@ -25,6 +25,9 @@ pub struct Config {
     /// `[tcp]`
     pub tcp: Tcp,
 
+    /// `[encrypted]`, where it names addresses.
+    pub encrypted: Option<Encrypted>,
+
     /// `[limit]`
     pub limit: Limit,
 
@@ -114,6 +117,31 @@ pub struct Tcp {
 
     /// How long a client may take to read its answers.
     pub write: Duration,
+}
+
+/// `[encrypted]`
+#[derive(Clone, Debug)]
+pub struct Encrypted {
+    /// The file with the certificate and those that vouch for it.
+    pub certificate: Located<PathBuf>,
+
+    /// The file with its private key.
+    pub key: Located<PathBuf>,
+
+    /// Addresses that answer over TLS.
+    pub tls: Vec<Located<SocketAddr>>,
+
+    /// Addresses that answer over QUIC.
+    pub quic: Vec<Located<SocketAddr>>,
+
+    /// Addresses that answer over HTTPS.
+    pub https: Vec<Located<SocketAddr>>,
+
+    /// The path of the URI that is asked over HTTPS.
+    pub path: String,
+
+    /// How long a handshake may take.
+    pub handshake: Duration,
 }
 
 /// `[limit]`

@@ -28,13 +28,23 @@ pub fn read_cookie_secrets(path: &Located<PathBuf>, report: &mut Report) -> Opti
             return None;
         }
     };
-    if metadata.permissions().mode() & OTHERS != 0 {
-        let message = "everybody on this host can use the secrets in this file";
-        let help = format!("take the permission from others: chmod o= {}", path.value.display());
-        add(Code::SecretReadable, path, message, &help, report);
-    }
+    add_if_readable(path, &metadata, "the secrets", report);
     let secrets = secrets(&text, path, report)?;
     Some(CookieSecrets::new(&secrets))
+}
+
+/// Reports that others than a file's owner and group can use what is in it.
+pub(super) fn add_if_readable(
+    path: &Located<PathBuf>,
+    metadata: &fs::Metadata,
+    what: &str,
+    report: &mut Report,
+) {
+    if metadata.permissions().mode() & OTHERS != 0 {
+        let message = format!("everybody on this host can use {what} in this file");
+        let help = format!("take the permission from others: chmod o= {}", path.value.display());
+        add(Code::SecretReadable, path, &message, &help, report);
+    }
 }
 
 /// Reads the text, and who may read it, of one and the same file.

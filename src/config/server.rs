@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::encrypted::{encrypted, located_path};
 use super::limit::{customers, limit, network};
 use super::model::{
     Account, Admin, Checks, Config, Geoip, Handover, HandoverMode, Server, Tcp, Zones,
@@ -72,6 +73,7 @@ pub struct Places {
 fn config(mut root: Fields<'_>, folder: &Path, report: &mut Report) -> Config {
     let mut server = server(root.section("server", report), folder, report);
     let tcp = tcp(root.section("tcp", report), report);
+    let encrypted = encrypted(root.section("encrypted", report), &server, report);
     let limit = limit(root.section("limit", report), report);
     let customers = customers(root.section("customers", report), report);
     let geoip = geoip(root.section("geoip", report), folder, report);
@@ -79,7 +81,7 @@ fn config(mut root: Fields<'_>, folder: &Path, report: &mut Report) -> Config {
     let handover = handover(root.section("handover", report), report);
     let admin = admin(root.section("admin", report), &mut server, report);
     root.finish(report);
-    Config { server, tcp, limit, customers, geoip, zones, handover, admin }
+    Config { server, tcp, encrypted, limit, customers, geoip, zones, handover, admin }
 }
 
 fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server {
@@ -100,10 +102,7 @@ fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server 
         workers: fields.or("workers", 0, report, |item, report| item.integer(0..=1024, report)),
         identity: fields.optional("identity", report, Item::word),
         version: fields.optional("version", report, Item::word),
-        cookie_secrets: fields.optional("cookie-secrets", report, |item, report| {
-            let span = item.span();
-            Some(Located::new(item.path(report)?, span))
-        }),
+        cookie_secrets: fields.optional("cookie-secrets", report, located_path),
         state: fields.or("state", folder.join("state"), report, Item::path),
         keep: fields.or("keep", days(30), report, |item, report| item.duration(keep, report)),
         watch: fields.or("watch", true, report, Item::boolean),

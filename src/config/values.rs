@@ -83,14 +83,21 @@ impl Item<'_> {
 
     /// Reads an address and port to listen on; port 0 takes any free one.
     pub(super) fn socket(self, report: &mut Report) -> Option<SocketAddr> {
+        self.socket_with(53, report)
+    }
+
+    /// Reads an address and port to listen on, of which this one is usual.
+    pub(super) fn socket_with(self, port: u16, report: &mut Report) -> Option<SocketAddr> {
         let text = self.string(report)?;
         if let Ok(address) = text.parse() {
             return Some(address);
         }
         let help = match text.parse() {
-            Ok(IpAddr::V4(_)) => format!("add the port: \"{text}:53\""),
-            Ok(IpAddr::V6(_)) => format!("add brackets and the port: \"[{text}]:53\""),
-            Err(_) => "write them as in \"192.0.2.53:53\" or \"[2001:db8::53]:53\"".to_owned(),
+            Ok(IpAddr::V4(_)) => format!("add the port: \"{text}:{port}\""),
+            Ok(IpAddr::V6(_)) => format!("add brackets and the port: \"[{text}]:{port}\""),
+            Err(_) => {
+                format!("write them as in \"192.0.2.53:{port}\" or \"[2001:db8::53]:{port}\"")
+            }
         };
         self.add(
             Code::BadValue,

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::secret;
+use crate::clock;
 use crate::compile;
 use crate::config::model::{Checks, Config, ZoneTables};
-use crate::config::{self, ZoneFolder};
+use crate::config::{self, Certificate, ZoneFolder};
 use crate::diag::{Code, Finding, Report, Severity, Sources};
 use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
 use crate::snapshot::{Policy, Settings, Snapshot, Timeline, Version, Zone};
@@ -53,9 +54,11 @@ pub fn load(
         .into_iter()
         .filter_map(|folder| compile_folder(folder, known, &regions, sources, report))
         .collect();
-    let shared = shared.filter(|_| shared_is_sound)?;
+    // Like a zone, it holds nothing up but itself.
+    let certificate = read_certificate(&config, sources, report);
+    let shared = Arc::new(shared.filter(|_| shared_is_sound)?);
     let settings = settings(&config, secrets);
-    Some(Loaded { config, settings, regions, shared: Arc::new(shared), zones, folders: present })
+    Some(Loaded { config, settings, certificate, regions, shared, zones, folders: present })
 }
 
 //----------- Loaded ---------------------------------------------------------
@@ -68,6 +71,10 @@ pub struct Loaded {
 
     /// What answers say beside records.
     pub settings: Settings,
+
+    /// The certificate of the encrypted transports, if there are any and it can
+    /// be used.
+    pub certificate: Option<Arc<Certificate>>,
 
     /// The region table.
     pub regions: RegionTable,
@@ -149,6 +156,19 @@ pub fn read_secrets(
     let path = config.server.cookie_secrets.as_ref()?;
     sources.visit(&path.value);
     config::read_cookie_secrets(path, report)
+}
+
+/// Reads the certificate of the encrypted transports, if there are any.
+pub fn read_certificate(
+    config: &Config,
+    sources: &mut Sources,
+    report: &mut Report,
+) -> Option<Arc<Certificate>> {
+    let encrypted = config.encrypted.as_ref()?;
+    sources.visit(&encrypted.certificate.value);
+    sources.visit(&encrypted.key.value);
+    let now = clock::wall().second();
+    config::read_certificate(encrypted, now, report).map(Arc::new)
 }
 
 /// Returns a number with its noun.

@@ -77,6 +77,10 @@ codes! {
 
     // The configuration.
     SecretReadable      Warning "secret-readable"       "A file with secrets can be read or written by everybody on the host."
+    BadCertificate      Error   "bad-certificate"       "A certificate file cannot be used."
+    BadKey              Error   "bad-key"               "The file of a private key cannot be used, or fits another certificate."
+    CertificateValidity Warning "certificate-validity"  "A certificate has expired, is not valid yet, or expires soon."
+    UnusedCertificate   Warning "unused-certificate"    "A certificate or key is named, and no address that is served with it."
     NetworkOfTwoCustomers Error "network-of-two-customers" "The same network is listed for two customers."
 
     // Region table, clouds, databases.
