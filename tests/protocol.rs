@@ -548,7 +548,7 @@ fn rfc_2136_2_2_an_update_is_not_implemented_whatever_it_holds() {
 fn responses_and_less_than_a_header_are_never_answered() {
     let snapshot = world().load();
     let whole = message(0x8000, [1, 0, 0, 1], &[QUESTION, OPT]);
-    for transport in [Transport::Udp, Transport::Tcp, Transport::Encrypted] {
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Encrypted] {
         for len in 0..=whole.len() {
             let (response, cause) = send(&snapshot, transport, &whole[..len]);
             assert_eq!(response, None);

@@ -147,10 +147,10 @@ fn reply_edns<'a>(
     reply.client_subnet = reply.client_subnet.filter(|_| settings.client_subnet);
     // RFC 7828 section 3.3.2: never over UDP. Of the encrypted transports QUIC
     // forbids it (RFC 9250 section 5.5.2), and HTTP has its own.
-    let is_asked = query.tcp_keepalive.is_some() && transport == Transport::Tcp;
+    let is_asked = query.tcp_keepalive.is_some() && transport.is_tcp();
     reply.tcp_keepalive = Some(settings.tcp_keepalive).filter(|&idle| is_asked && idle > 0);
     // RFC 7830 section 4: where it was asked for; and section 6: padding that
     // everybody can see to be padding hides nothing.
-    reply.padding = query.padding && transport == Transport::Encrypted;
+    reply.padding = query.padding && transport.is_private();
     reply
 }

@@ -61,7 +61,7 @@ pub fn answer<'s>(
     out: &mut [u8],
 ) -> Outcome<'s> {
     let mut parsed = parse(message);
-    if client.transport == Transport::Tcp && has_idle_timeout(&parsed) {
+    if client.transport.is_tcp() && has_idle_timeout(&parsed) {
         parsed = parsed.refuse(Reason::TcpKeepalive);
     }
     let settings = &snapshot.settings;
@@ -139,10 +139,13 @@ pub enum Transport {
     /// In a datagram: the response has to fit into one.
     Udp,
 
-    /// Over a stream.
+    /// Over TCP.
     Tcp,
 
-    /// Over TLS, QUIC or HTTPS: lengths are all that others see of it.
+    /// Over TCP in TLS: lengths are all that others see of it.
+    Tls,
+
+    /// Over QUIC or HTTPS: the same, but the connection is not DNS's to keep.
     Encrypted,
 }
 
@@ -155,8 +158,18 @@ impl Transport {
     pub fn room(self, payload: Option<u16>) -> usize {
         match self {
             Transport::Udp => payload.unwrap_or(512).clamp(512, UDP_PAYLOAD).into(),
-            Transport::Tcp | Transport::Encrypted => u16::MAX.into(),
+            Transport::Tcp | Transport::Tls | Transport::Encrypted => u16::MAX.into(),
         }
+    }
+
+    /// Says whether queries follow each other over TCP.
+    fn is_tcp(self) -> bool {
+        matches!(self, Transport::Tcp | Transport::Tls)
+    }
+
+    /// Says whether others see no more than lengths.
+    fn is_private(self) -> bool {
+        matches!(self, Transport::Tls | Transport::Encrypted)
     }
 }
 

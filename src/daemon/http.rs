@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/metrics` | the status as OpenMetrics text |
 //! | `/livez` | 200 as long as commands are answered |
-//! | `/readyz` | 200 if every address answers a query over UDP and TCP, else 503 and which does not |
+//! | `/readyz` | 200 if every address answers over UDP and TCP, else 503 and which does not |
 //!
 //! # Limits
 //!

@@ -77,6 +77,9 @@ impl StatusCollector {
         metrics.gauges("build", "The release, in a label.", info)?;
         metrics.gauge("start_time_seconds", "When the server started.", status.started)?;
         metrics.gauge("zones", "Zones that are served.", status.zones as u64)?;
+        let expires = status.encrypted.expires.map(|time| ([], time as f64));
+        let help = "Until when the certificate of the encrypted transports is valid.";
+        metrics.gauges("certificate_expires_time_seconds", help, expires)?;
         metrics.counter("clock_steps", "Steps of the system's clock.", status.clock_steps)?;
         let deviation = status.clock_deviation as f64 / 1000.0;
         let help = "How far the system's clock is ahead of the server's.";

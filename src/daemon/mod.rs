@@ -11,6 +11,7 @@
 
 pub mod board;
 pub mod control;
+pub mod encryption;
 pub mod explain;
 mod http;
 pub mod limits;
@@ -39,6 +40,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use self::control::{Command, Control, Order, Reply};
+use self::encryption::Encryption;
 use self::limits::Limits;
 use self::plane::{Job, Plane};
 use self::process::Process;
@@ -50,7 +52,7 @@ use crate::privileges::notify::Notifier;
 use crate::privileges::{self, Binder, sandbox};
 use crate::snapshot::Snapshot;
 use crate::transport::counters::Counters;
-use crate::transport::{self, Listener, Transports};
+use crate::transport::{self, Certificates, Encrypted, Listener, Transports};
 use crate::wire::Name;
 
 pub use self::publisher::{Error as StartError, Publisher, Request};
@@ -88,12 +90,13 @@ async fn run(path: PathBuf, binder: Binder, ready: impl FnOnce(String)) -> Resul
     };
     plane::log(publisher.last());
     let config = publisher.config().clone();
-    let bound = binder.run(move || bind_all(&config)).map_err(Error::Runtime)??;
-    let Bound { listeners, mut control, http } = bound;
-    let addresses = listeners.iter().map(|listener| listener.address).collect();
-    let threads = prepare_threads(&publisher, &listeners).map_err(Error::Runtime)?;
-    let transports = start_transports(listeners, &publisher, &threads).map_err(Error::Runtime)?;
-    let server = Server::new(&publisher, addresses, transports.counters().clone());
+    let certificates = publisher.certificates().clone();
+    let bound = binder.run(move || bind_all(&config, certificates)).map_err(Error::Runtime)??;
+    let Bound { sockets, mut control, http } = bound;
+    let threads = prepare_threads(&publisher, &sockets.listeners).map_err(Error::Runtime)?;
+    let mut server = Server::new(&publisher, &sockets);
+    let transports = start_transports(sockets, &publisher, &threads).map_err(Error::Runtime)?;
+    server.counters = transports.counters().clone();
     let server = Arc::new(server);
     let names = publisher.config().admin.http_names.clone();
     let (jobs, inbox) = mpsc::channel();
@@ -159,13 +162,14 @@ impl Drop for Threads {
 }
 
 fn start_transports(
-    listeners: Vec<Listener>,
+    sockets: Sockets,
     publisher: &Publisher,
     threads: &Threads,
 ) -> io::Result<Transports> {
     let (served, clock) = (publisher.served().clone(), publisher.clock().clone());
     let _inside = threads.0.as_ref().map(Runtime::enter);
-    transport::start(listeners, served, clock, &publisher.config().tcp)
+    let Sockets { listeners, encrypted } = sockets;
+    transport::start(listeners, encrypted, served, clock, &publisher.config().tcp)
 }
 
 //----------- Server ---------------------------------------------------------
@@ -175,8 +179,10 @@ struct Server {
     board: Arc<arc_swap::ArcSwap<board::Board>>,
     clock: Arc<clock::Clock>,
     served: Arc<arc_swap::ArcSwap<Snapshot>>,
+    certificates: Arc<Certificates>,
     counters: Arc<Counters>,
     listeners: Vec<SocketAddr>,
+    encrypted: Encryption,
     started: u64,
 }
 
@@ -191,13 +197,17 @@ impl http::View for Server {
 }
 
 impl Server {
-    fn new(publisher: &Publisher, listeners: Vec<SocketAddr>, counters: Arc<Counters>) -> Self {
+    /// Returns one for sockets whose messages are not counted yet.
+    fn new(publisher: &Publisher, sockets: &Sockets) -> Self {
+        let listeners = sockets.listeners.iter();
         Server {
             board: publisher.board().clone(),
             clock: publisher.clock().clone(),
             served: publisher.served().clone(),
-            counters,
-            listeners,
+            certificates: publisher.certificates().clone(),
+            counters: Arc::default(),
+            listeners: listeners.map(|listener| listener.address).collect(),
+            encrypted: Encryption::new(sockets.encrypted.as_ref()),
             started: publisher.last().at,
         }
     }
@@ -207,11 +217,12 @@ impl Server {
         let kept = &board.kept;
         let last_good = if board.last.is_whole { "" } else { "SERVING LAST GOOD TABLES, " };
         format!(
-            "trunkdns {} ready: {last_good}{}, {}, UDP and TCP on {}",
+            "trunkdns {} ready: {last_good}{}, {}, UDP and TCP on {}{}",
             env!("CARGO_PKG_VERSION"),
             load::count(kept.zones.len(), "zone"),
             load::count(kept.shared.map.names().len(), "region"),
-            self.addresses().join(" and ")
+            self.addresses().join(" and "),
+            self.encrypted.ready()
         )
     }
 
@@ -263,11 +274,14 @@ impl Server {
     }
 
     fn status(&self) -> Status {
+        let now = self.clock.now().second();
+        let certificate = self.certificates.served();
         let around = Surroundings {
             totals: self.counters.total(),
             listeners: self.addresses(),
+            encrypted: self.encrypted.clone().with_certificate(certificate.as_deref(), now),
             started: self.started,
-            now: self.clock.now().second(),
+            now,
             clock_steps: self.clock.steps(),
             clock_deviation: self.clock.deviation(clock::wall()),
             process: Process::new(),
@@ -289,19 +303,30 @@ fn names(texts: &[String]) -> Result<Vec<Name>, String> {
 
 /// What the server is reached by.
 struct Bound {
-    listeners: Vec<Listener>,
+    sockets: Sockets,
     control: Control,
     http: Option<TcpListener>,
 }
 
-fn bind_all(config: &Config) -> Result<Bound, Error> {
+/// The sockets that queries come in by.
+struct Sockets {
+    listeners: Vec<Listener>,
+    encrypted: Option<Encrypted>,
+}
+
+fn bind_all(config: &Config, certificates: Arc<Certificates>) -> Result<Bound, Error> {
     let listeners = bind(config)?;
+    let encrypted = config.encrypted.as_ref().map(|named| Encrypted::bind(named, certificates));
+    let encrypted = encrypted.transpose().map_err(|(address, key, source)| {
+        let key = format!("[encrypted] {key}");
+        Error::Bind { address, key, source }
+    })?;
     let path = &config.admin.control;
     let group = config.server.account.control_group.as_deref();
     let control = Control::bind(path, group)
         .map_err(|source| Error::Control { path: path.clone(), source })?;
     let http = config.admin.http.map(bind_http).transpose()?;
-    Ok(Bound { listeners, control, http })
+    Ok(Bound { sockets: Sockets { listeners, encrypted }, control, http })
 }
 
 fn bind_http(address: SocketAddr) -> Result<TcpListener, Error> {
@@ -326,7 +351,10 @@ fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
             Err(error) if is_absent_ipv6_loopback(listen.value, &error) => {
                 tracing::warn!("not listening on {}: this host has no IPv6", listen.value);
             }
-            Err(source) => return Err(Error::Bind { address: listen.value, source }),
+            Err(source) => {
+                let (address, key) = (listen.value, "[server] listen".to_owned());
+                return Err(Error::Bind { address, key, source });
+            }
         }
     }
     if listeners.is_empty() { Err(Error::NoListener) } else { Ok(listeners) }
@@ -347,8 +375,10 @@ fn is_absent_ipv6_loopback(address: SocketAddr, error: &io::Error) -> bool {
 pub enum Error {
     /// An address cannot be bound.
     Bind {
-        /// The address of `[server] listen`.
+        /// The address.
         address: SocketAddr,
+        /// What names it in the configuration.
+        key: String,
         /// What the system says.
         source: io::Error,
     },
@@ -385,8 +415,8 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Bind { address, source } => {
-                write!(f, "cannot listen on {address} ([server] listen): {source}")?;
+            Error::Bind { address, key, source } => {
+                write!(f, "cannot listen on {address} ({key}): {source}")?;
                 match source.kind() {
                     io::ErrorKind::AddrInUse => f.write_str("; is another server running?"),
                     io::ErrorKind::PermissionDenied if address.port() < 1024 => f.write_str(

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,13 +25,15 @@ use super::guard;
 use super::load::{self, Loaded, LoadedZone, compile_texts};
 use super::publish::{Candidate, Changes, Draft, Edit};
 use crate::clock::{self, Clock};
-use crate::config;
-use crate::config::model::{Config, Handover, HandoverMode};
-use crate::diag::{Report, Sources};
+use crate::config::model::{Config, Encrypted, Handover, HandoverMode};
+use crate::config::{self, Certificate};
+use crate::diag::{Located, Report, Sources};
 use crate::geo::RegionTable;
 use crate::privileges::sandbox::Paths;
 use crate::snapshot::{Moment, Order, Settings, Snapshot, Version, Zone};
 use crate::state::{self, Found, Kept, KeptZone, Shared, State, Tables};
+use crate::time::utc;
+use crate::transport::Certificates;
 use crate::wire::Name;
 
 /// How long a failed write or a scheduled table that does not fit waits until
@@ -52,6 +55,7 @@ pub struct Publisher {
     clock: Arc<Clock>,
     served: Arc<ArcSwap<Snapshot>>,
     board: Arc<ArcSwap<Board>>,
+    certificates: Arc<Certificates>,
     state: State,
 
     /// What is published.
@@ -90,6 +94,10 @@ pub struct Publisher {
     /// replaced, in seconds since the Unix epoch. Whoever lets go of one last
     /// frees it, which is not to be a worker.
     replaced: Vec<(u64, Arc<Snapshot>)>,
+
+    /// When something was last said of the certificate's validity, in seconds
+    /// since the Unix epoch.
+    warned_at: u64,
 
     health: StateHealth,
     last: Outcome,
@@ -178,7 +186,9 @@ impl Publisher {
         let (mut sources, mut report) = (Sources::default(), Report::default());
         let secrets = load::read_secrets(&config, &mut sources, &mut report);
         let settings = load::settings(&config, secrets);
+        let certificate = load::read_certificate(&config, &mut sources, &mut report);
         let mut publisher = Self::new(path, state, kept, config, settings);
+        publisher.certificates.serve(certificate);
         publisher.regions = read_kept(&publisher.kept.shared.regions, config::read_regions);
         let now = publisher.clock.now().second();
         if publisher.state.served() != Some(publisher.kept.generation) {
@@ -215,6 +225,7 @@ impl Publisher {
             clock: Arc::new(Clock::new(wall.max(floor))),
             served: Arc::new(ArcSwap::from_pointee(kept.snapshot(&settings))),
             board: Arc::new(ArcSwap::from_pointee(board)),
+            certificates: Arc::default(),
             state,
             kept,
             started_with: config.clone(),
@@ -226,6 +237,7 @@ impl Publisher {
             retry_at: None,
             retired: Vec::new(),
             replaced: Vec::new(),
+            warned_at: wall.second(),
             health: StateHealth::default(),
             last: Outcome::default(),
             last_error: None,
@@ -247,6 +259,11 @@ impl Publisher {
         &self.board
     }
 
+    /// Returns where the certificate that is served is found.
+    pub fn certificates(&self) -> &Arc<Certificates> {
+        &self.certificates
+    }
+
     /// Returns the last good configuration.
     pub fn config(&self) -> &Config {
         &self.config
@@ -261,11 +278,13 @@ impl Publisher {
     /// known: those of the last good files, of which the first reading may have
     /// seen none.
     pub fn paths(&self) -> Paths {
-        let Config { server, geoip, zones, admin, .. } = &self.config;
+        let Config { server, encrypted, geoip, zones, admin, .. } = &self.config;
         let secrets = server.cookie_secrets.iter().chain(&geoip.databases);
         let clouds = self.regions.iter().flat_map(|regions| &regions.clouds);
         let named = secrets.chain(clouds.map(|cloud| &cloud.path)).map(|path| &path.value);
         let named = named.chain([&self.path, &geoip.regions, &zones.directory]);
+        let pair = encrypted.iter().flat_map(|pair| [&pair.certificate.value, &pair.key.value]);
+        let named = named.chain(pair);
         let read = self.visited.iter().chain(named).cloned().collect();
         let (state, control) = (server.state.clone(), admin.control.clone());
         Paths { read, state, control, ..Paths::default() }
@@ -311,6 +330,7 @@ impl Publisher {
     pub fn tick(&mut self) -> Option<Outcome> {
         let now = self.clock.now().second();
         self.forget_settled(now);
+        self.warn_of_certificate(now);
         if self.retry_at.is_some_and(|at| at <= now) {
             let before = self.last.clone();
             let request = Request { by: "another attempt".into(), ..Request::default() };
@@ -323,6 +343,20 @@ impl Publisher {
         }
         let due = |zone: &KeptZone| zone.scheduled.as_ref().is_some_and(|next| next.begin <= now);
         self.kept.zones.values().any(|zone| due(zone)).then(|| self.publish_scheduled(now))
+    }
+
+    /// Says in the log once a day what is the matter with the certificate: that
+    /// time passes changes no file.
+    fn warn_of_certificate(&mut self, now: u64) {
+        /// In seconds.
+        const PAUSE: u64 = 86_400;
+        if now < self.warned_at + PAUSE {
+            return;
+        }
+        self.warned_at = now;
+        if let Some(note) = self.certificates.served().and_then(|served| served.note(now)) {
+            tracing::warn!("{note}");
+        }
     }
 
     /// Says whether some network may still change over.
@@ -376,6 +410,7 @@ impl Publisher {
     //--- What is to be published
 
     fn take_in(&mut self, loaded: Loaded, request: &Request, outcome: &mut Outcome) {
+        self.take_certificate(&loaded, outcome);
         let most = loaded.config.handover.most_moved;
         let (old, new) = (&self.kept.shared.map, &loaded.shared.map);
         if !request.force
@@ -531,6 +566,33 @@ impl Publisher {
             }
         }
         edits
+    }
+
+    /// Puts the certificate into service that was read, or holds it back.
+    fn take_certificate(&self, loaded: &Loaded, outcome: &mut Outcome) {
+        if loaded.config.encrypted.is_none() {
+            // Sockets that are open until the next start go on with what is
+            // served.
+            return;
+        }
+        let served = self.certificates.served();
+        let is_same = |new: &Certificate| served.as_ref().is_some_and(|old| old.is_same(new));
+        match &loaded.certificate {
+            Some(new) if is_same(new) => {}
+            Some(new) => {
+                let until = utc(new.expires());
+                outcome.lines.push(format!("the certificate is new: valid until {until}"));
+                self.certificates.serve(Some(new.clone()));
+            }
+            None if served.is_some() => outcome.hold(
+                "the certificate",
+                "certificate or key are refused, see the findings; the ones before stay in service",
+            ),
+            None => outcome.hold(
+                "the certificate",
+                "certificate or key are refused, see the findings; encrypted connections fail",
+            ),
+        }
     }
 
     /// Publishes tables whose time has come, as they were read.
@@ -740,8 +802,16 @@ fn is_known(kept: &KeptZone, loaded: &LoadedZone) -> bool {
 
 /// Says which keys of the configuration wait for a restart.
 fn note_restart(started_with: &Config, new: &Config, outcome: &mut Outcome) {
-    let addresses = |config: &Config| -> Vec<_> {
-        config.server.listen.iter().map(|address| address.value).collect()
+    let values = |list: &[Located<SocketAddr>]| -> Vec<_> {
+        list.iter().map(|address| address.value).collect()
+    };
+    let addresses = |config: &Config| values(&config.server.listen);
+    // The files are read again.
+    let encrypted = |config: &Config| {
+        let encrypted = config.encrypted.clone();
+        encrypted.map(|Encrypted { tls, quic, https, path, handshake, .. }| {
+            ([tls, quic, https].map(|list| values(&list)), path, handshake)
+        })
     };
     let changed = [
         ("listen", addresses(started_with) != addresses(new)),
@@ -751,6 +821,7 @@ fn note_restart(started_with: &Config, new: &Config, outcome: &mut Outcome) {
         ("user`, `group` or `control-group", started_with.server.account != new.server.account),
         ("sandbox", started_with.server.sandbox != new.server.sandbox),
         ("[tcp]", started_with.tcp != new.tcp),
+        ("[encrypted]", encrypted(started_with) != encrypted(new)),
     ];
     for (key, _) in changed.iter().filter(|(_, is_changed)| *is_changed) {
         outcome.lines.push(format!("`{key}` has changed: it takes effect at the next start"));

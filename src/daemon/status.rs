@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::board::{Board, Outcome, StateHealth};
+use super::encryption::Encryption;
 use super::limits::Limits;
 use super::process::Process;
-use crate::answer::Transport;
 use crate::geo::DatabaseSummary;
 use crate::snapshot::{Entry, Timeline, Version};
 use crate::state::KeptZone;
 use crate::time::span;
-use crate::transport::counters::{Kind, Row, Totals};
+use crate::transport::counters::{Kind, Protocol, Row, Totals};
 use crate::wire::Name;
 
 //----------- Status ---------------------------------------------------------
@@ -36,6 +36,9 @@ pub struct Status {
 
     /// Addresses that answer queries, over UDP and TCP.
     pub listeners: Vec<String>,
+
+    /// The encrypted transports.
+    pub encrypted: Encryption,
 
     /// How many zones there are.
     pub zones: usize,
@@ -151,7 +154,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Count {
-    /// `udp` or `tcp`.
+    /// `udp`, `tcp`, `tls`, `quic` or `https`.
     pub transport: String,
 
     /// What; of malformed messages, the reason too.
@@ -172,6 +175,9 @@ pub struct Surroundings {
 
     /// Addresses that answer queries.
     pub listeners: Vec<String>,
+
+    /// The encrypted transports.
+    pub encrypted: Encryption,
 
     /// When the server started.
     pub started: u64,
@@ -204,6 +210,7 @@ impl Status {
             started: around.started,
             generation: kept.generation,
             listeners: around.listeners,
+            encrypted: around.encrypted,
             zones: kept.zones.len(),
             handovers: zones()
                 .flat_map(|(name, zone)| handovers(name, &zone.timeline, now))
@@ -225,13 +232,9 @@ impl Status {
 
 impl Count {
     fn new(row: &Row) -> Self {
-        let transport = match row.transport {
-            Transport::Udp => "udp",
-            _ => "tcp",
-        };
         let reason = row.reason.map(|reason| format!(":{}", reason.name())).unwrap_or_default();
         Count {
-            transport: transport.to_owned(),
+            transport: row.protocol.name().to_owned(),
             name: format!("{}{reason}", row.name),
             value: row.value,
             is_outcome: row.kind == Kind::Outcome,
@@ -321,6 +324,7 @@ impl Status {
         writeln!(out, "trunkdns {}, up {up}, generation {}", self.version, self.generation)?;
         writeln!(out, "zones     {}", self.zones)?;
         writeln!(out, "listeners {}", self.listeners.join(" "))?;
+        self.encrypted.write(out)?;
         self.process.write(out)?;
         for database in &self.databases {
             let age = database.built.map_or("without a date".to_owned(), |built| {
@@ -337,11 +341,15 @@ impl Status {
 
     /// Writes how many messages came, and what has happened besides.
     fn write_counters(&self, out: &mut String) -> std::fmt::Result {
-        for transport in ["udp", "tcp"] {
+        for transport in Protocol::ALL.map(Protocol::name) {
             let counts = || self.counters.iter().filter(|count| count.transport == transport);
             let messages: u64 =
                 counts().filter(|count| count.is_outcome).map(|count| count.value).sum();
-            write!(out, "{transport}       {messages} messages")?;
+            let is_encrypted = !["udp", "tcp"].contains(&transport);
+            if is_encrypted && counts().all(|count| count.value == 0) {
+                continue;
+            }
+            write!(out, "{transport:9} {messages} messages")?;
             for count in counts().filter(|count| count.value > 0) {
                 write!(out, ", {} {}", count.name, count.value)?;
             }

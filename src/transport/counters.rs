@@ -3,7 +3,7 @@
 //! ```text
 //!  UDP worker ── OwnLane ───┐
 //!  UDP worker ── OwnLane ───┼──> Counters::total() -> Totals ── rows() ──> by name
-//!  TCP connections ── SharedLane ──┘
+//!  connections ── SharedLane ──┘
 //! ```
 //!
 //! Every message that arrives has exactly one outcome: a [`Counter`] of the
@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::answer::{Cause, Outcome, Transport, Verdict};
+use crate::answer::{Cause, Outcome, Verdict};
 use crate::limit::Decision;
 use crate::snapshot::Class;
 use crate::wire::Reason;
@@ -76,17 +76,20 @@ counters! {
     Event ReceiveDrops "receive-drops" "Datagrams that the system dropped: the buffer was full."
     Event ReceiveErrors "receive-errors" "Failures to receive datagrams."
     Event SendErrors "send-errors" "Responses that the system did not take."
-    Event Opened "opened" "TCP connections accepted and served."
-    Event Closed "closed" "TCP connections served that have ended, however they did."
-    Event RefusedFull "refused-full" "TCP connections closed at once: too many, and none idle."
-    Event RefusedNetwork "refused-network" "TCP connections closed at once: too many of a network."
-    Event RefusedProxy "refused-proxy" "TCP connections of a load balancer closed: no PROXY header."
-    Event ClosedOldest "closed-oldest" "TCP connections closed as the oldest idle, for a new one."
-    Event ClosedIdle "closed-idle" "TCP connections closed because no query came."
-    Event ClosedRead "closed-read" "TCP connections closed because a query was not completed."
-    Event ClosedWrite "closed-write" "TCP connections closed because responses were not read."
-    Event AcceptErrors "accept-errors" "Failures to accept a TCP connection, descriptors aside."
-    Event AcceptPauses "accept-pauses" "Pauses in accepting TCP connections: no descriptors left."
+    Event Opened "opened" "Connections accepted and served."
+    Event Closed "closed" "Connections served that have ended, however they did."
+    Event RefusedFull "refused-full" "Connections closed at once: too many, and none idle."
+    Event RefusedNetwork "refused-network" "Connections closed at once: too many of a network."
+    Event RefusedProxy "refused-proxy" "Connections of a load balancer closed: no PROXY header."
+    Event ClosedOldest "closed-oldest" "Connections closed as the oldest idle, for a new one."
+    Event ClosedIdle "closed-idle" "Connections closed because no query came."
+    Event ClosedRead "closed-read" "Connections closed because a query was not completed."
+    Event ClosedWrite "closed-write" "Connections closed because responses were not read."
+    Event HandshakeErrors "handshake-errors" "Handshakes of TLS, QUIC or HTTP that failed."
+    Event HandshakeTimeouts "handshake-timeouts" "Handshakes that were not completed in time."
+    Event ProtocolErrors "protocol-errors" "Requests and streams that carry no message."
+    Event AcceptErrors "accept-errors" "Failures to accept a connection, descriptors aside."
+    Event AcceptPauses "accept-pauses" "Pauses in accepting connections: no descriptors left."
 }
 
 impl Counter {
@@ -136,41 +139,83 @@ pub enum Kind {
     Event,
 }
 
+//----------- Protocol -------------------------------------------------------
+
+/// How messages came.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Protocol {
+    /// In datagrams.
+    Udp,
+
+    /// Over TCP.
+    Tcp,
+
+    /// Over TLS.
+    Tls,
+
+    /// Over QUIC.
+    Quic,
+
+    /// Over HTTPS.
+    Https,
+}
+
+impl Protocol {
+    /// All, in the order of their numbers.
+    pub const ALL: [Protocol; 5] =
+        [Protocol::Udp, Protocol::Tcp, Protocol::Tls, Protocol::Quic, Protocol::Https];
+
+    /// Returns the stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Udp => "udp",
+            Protocol::Tcp => "tcp",
+            Protocol::Tls => "tls",
+            Protocol::Quic => "quic",
+            Protocol::Https => "https",
+        }
+    }
+}
+
 //----------- Counters -------------------------------------------------------
 
 /// All numbers, by who counts them. Reading them disturbs nobody.
 #[derive(Debug, Default)]
 pub struct Counters {
-    udp: Vec<Arc<Lane>>,
-    tcp: Vec<Arc<Lane>>,
+    /// By the number of the protocol.
+    lanes: [Vec<Arc<Lane>>; Protocol::ALL.len()],
 }
 
 impl Counters {
     /// Returns a lane for one UDP worker.
     pub(super) fn add_udp(&mut self) -> OwnLane {
-        let lane = Arc::<Lane>::default();
-        let writer = self.writers();
-        self.udp.push(lane.clone());
+        let (lane, writer) = self.add(Protocol::Udp);
         OwnLane { lane, writer }
     }
 
-    /// Returns a lane that TCP connections share.
-    pub(super) fn add_tcp(&mut self) -> SharedLane {
-        let lane = Arc::<Lane>::default();
-        let writer = self.writers();
-        self.tcp.push(lane.clone());
+    /// Returns a lane that connections share.
+    pub(super) fn add_shared(&mut self, protocol: Protocol) -> SharedLane {
+        let (lane, writer) = self.add(protocol);
         SharedLane { lane, writer }
     }
 
-    fn writers(&self) -> usize {
-        self.udp.len() + self.tcp.len()
+    /// Adds a lane; returns it with its number.
+    fn add(&mut self, protocol: Protocol) -> (Arc<Lane>, usize) {
+        let lane = Arc::<Lane>::default();
+        let writer = self.lanes.iter().map(Vec::len).sum();
+        self.lanes[protocol as usize].push(lane.clone());
+        (lane, writer)
     }
 
     /// Returns the sums over all lanes.
     ///
     /// The numbers are not of one instant: some may miss what others hold.
     pub fn total(&self) -> Totals {
-        Totals { udp: Counts::sum(&self.udp), tcp: Counts::sum(&self.tcp) }
+        let [udp, tcp, tls, quic, https] = Protocol::ALL.map(|protocol| {
+            let lanes = &self.lanes[protocol as usize];
+            Counts::sum(lanes)
+        });
+        Totals { udp, tcp, tls, quic, https }
     }
 }
 
@@ -182,17 +227,37 @@ pub struct Totals {
     /// Of datagrams.
     pub udp: Counts,
 
-    /// Of connections and their messages.
+    /// Of plain connections and their messages.
     pub tcp: Counts,
+
+    /// Of connections with TLS and their messages.
+    pub tls: Counts,
+
+    /// Of QUIC's connections and their messages.
+    pub quic: Counts,
+
+    /// Of HTTP's connections and their messages.
+    pub https: Counts,
 }
 
 impl Totals {
+    /// Returns the sums of a protocol.
+    pub fn of(&self, protocol: Protocol) -> &Counts {
+        match protocol {
+            Protocol::Udp => &self.udp,
+            Protocol::Tcp => &self.tcp,
+            Protocol::Tls => &self.tls,
+            Protocol::Quic => &self.quic,
+            Protocol::Https => &self.https,
+        }
+    }
+
     /// Returns all sums in a fixed order.
     pub fn rows(&self) -> impl Iterator<Item = Row> {
-        let transports = [(Transport::Udp, &self.udp), (Transport::Tcp, &self.tcp)];
-        transports.into_iter().flat_map(|(transport, counts)| {
+        Protocol::ALL.into_iter().flat_map(|protocol| {
+            let counts = self.of(protocol);
             let counters = Counter::ALL.iter().map(move |counter| Row {
-                transport,
+                protocol,
                 kind: counter.kind(),
                 name: counter.name(),
                 reason: None,
@@ -200,7 +265,7 @@ impl Totals {
                 value: counts.of(*counter),
             });
             let reasons = Reason::ALL.iter().map(move |reason| Row {
-                transport,
+                protocol,
                 kind: Kind::Outcome,
                 name: "malformed",
                 reason: Some(*reason),
@@ -215,8 +280,8 @@ impl Totals {
 /// A sum with what is to be said of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// The transport.
-    pub transport: Transport,
+    /// How the messages came.
+    pub protocol: Protocol,
 
     /// What kind of counter it is.
     pub kind: Kind,
@@ -389,7 +454,7 @@ mod tests {
     fn lanes_of_a_transport_are_summed() {
         let mut counters = Counters::default();
         let (mut one, mut two) = (counters.add_udp(), counters.add_udp());
-        let mut tcp = counters.add_tcp();
+        let mut tcp = counters.add_shared(Protocol::Tcp);
         one.count(Counter::NoName);
         two.add(Counter::NoName, 2);
         tcp.clone().dropped(Counter::Panicked);
@@ -422,16 +487,14 @@ mod tests {
     fn rows_have_names_of_their_own_and_hold_every_number() {
         let mut counters = Counters::default();
         counters.add_udp().count(Counter::Answered);
-        counters.add_tcp().add(Counter::ClosedIdle, 7);
+        counters.add_shared(Protocol::Tcp).add(Counter::ClosedIdle, 7);
         let total = counters.total();
-        let mut names: Vec<_> = total
-            .rows()
-            .map(|row| (row.transport == Transport::Udp, row.name, row.reason))
-            .collect();
-        assert_eq!(names.len(), 2 * CELLS);
+        let mut names: Vec<_> =
+            total.rows().map(|row| (row.protocol, row.name, row.reason)).collect();
+        assert_eq!(names.len(), 5 * CELLS);
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 2 * CELLS);
+        assert_eq!(names.len(), 5 * CELLS);
         assert_eq!(total.rows().map(|row| row.value).sum::<u64>(), 8);
     }
 }

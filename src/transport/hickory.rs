@@ -1,7 +1,9 @@
 //! The answer core behind `hickory_server::Server`.
 //!
-//! For transports that hickory has and we do not: DNS over QUIC and HTTPS.
-//! UDP and TCP have modules of their own, and nothing here serves yet.
+//! For programs that have a `Server` already, and as another way to the same
+//! answers that a test holds ours against. The transports of this server are
+//! its own: hickory's bound neither connections nor tasks, its QUIC shakes one
+//! hand at a time, and its HTTPS has no GET.
 //!
 //! The core's octets cannot be handed to hickory, which encodes responses
 //! itself: they are decoded and given to it record by record. What arrives

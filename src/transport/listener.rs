@@ -2,12 +2,16 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::Certificates;
 #[cfg(target_os = "linux")]
 use super::udp::sys;
+use crate::config::model;
+use crate::diag::Located;
 
 //----------- Listener -------------------------------------------------------
 
@@ -125,6 +129,70 @@ impl Listener {
         }
         Ok(socket)
     }
+}
+
+//----------- Encrypted ------------------------------------------------------
+
+/// The sockets of the encrypted transports, and what is done with them.
+#[derive(Debug)]
+pub struct Encrypted {
+    /// For connections with TLS, each with its address.
+    pub tls: Vec<(SocketAddr, TcpListener)>,
+
+    /// For datagrams with QUIC, each with its address.
+    pub quic: Vec<(SocketAddr, UdpSocket)>,
+
+    /// For connections with HTTPS, each with its address.
+    pub https: Vec<(SocketAddr, TcpListener)>,
+
+    /// The path that is asked over HTTPS.
+    pub path: String,
+
+    /// The certificate.
+    pub certificates: Arc<Certificates>,
+
+    /// How long a handshake may take.
+    pub handshake: Duration,
+}
+
+impl Encrypted {
+    /// Binds what the configuration names; fails with the address that cannot
+    /// be bound, and the key that names it.
+    pub fn bind(
+        config: &model::Encrypted,
+        certificates: Arc<Certificates>,
+    ) -> Result<Self, (SocketAddr, &'static str, io::Error)> {
+        let tcp = |address| {
+            let listener = Listener::bind_tcp(address)?;
+            Ok((listener.local_addr()?, listener))
+        };
+        let udp = |address| {
+            let socket = Listener::socket(address, Type::DGRAM, Protocol::UDP)?;
+            socket.bind(&address.into())?;
+            let socket = UdpSocket::from(socket);
+            Ok((socket.local_addr()?, socket))
+        };
+        Ok(Encrypted {
+            tls: bind_each("tls", &config.tls, tcp)?,
+            quic: bind_each("quic", &config.quic, udp)?,
+            https: bind_each("https", &config.https, tcp)?,
+            path: config.path.clone(),
+            certificates,
+            handshake: config.handshake,
+        })
+    }
+}
+
+/// Binds the addresses of a key.
+fn bind_each<T>(
+    key: &'static str,
+    addresses: &[Located<SocketAddr>],
+    bind: impl Fn(SocketAddr) -> io::Result<T>,
+) -> Result<Vec<T>, (SocketAddr, &'static str, io::Error)> {
+    let bind = |address: &Located<SocketAddr>| {
+        bind(address.value).map_err(|error| (address.value, key, error))
+    };
+    addresses.iter().map(bind).collect()
 }
 
 //============ Tests =========================================================

@@ -5,18 +5,26 @@
 //!
 //! - [`Listener`]: the sockets of an address.
 //! - `udp`: datagrams, on threads of their own.
-//! - `tcp`: connections, on tokio's threads.
+//! - `tcp`: connections, on tokio's threads, with or without TLS.
+//! - `connections`, `session`: how many there may be, and what each is.
+//! - `tls`: the certificate, for all that is encrypted.
+//! - `https`, `quic`: two more ways to carry messages in.
 //! - [`counters`]: what became of every message.
 //! - [`proxy`]: who asks behind a load balancer.
 //! - `guard`: panics that must not end a worker.
-//! - [`hickory`]: for the encrypted transports to come.
+//! - [`hickory`]: the same behind a server of hickory's.
 
+mod connections;
 pub mod counters;
 mod guard;
 pub mod hickory;
+mod https;
 mod listener;
 pub mod proxy;
+mod quic;
+mod session;
 mod tcp;
+mod tls;
 mod udp;
 
 use std::io;
@@ -24,23 +32,39 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::time::{self, Instant};
+use tokio_rustls::TlsAcceptor;
 
-pub use self::listener::Listener;
+pub use self::listener::{Encrypted, Listener};
+pub use self::tls::Certificates;
 
+use self::connections::Connections;
 use self::counters::{Counter, Counters, Tally};
+use self::session::Service;
+use self::tcp::{Dialect, bound_by_descriptors};
 use crate::answer::{self, Client, Outcome, Verdict};
 use crate::clock::Clock;
 use crate::config::model::Tcp;
 use crate::limit::{self, Decision, Limiter};
 use crate::snapshot::{Moment, Snapshot};
 
+/// How long clients are listened to once the server stops: what they sent
+/// before is on its way.
+const STOP_GRACE: Duration = Duration::from_millis(100);
+
+/// How long connections may take to end after that, slow readers included.
+const STOP_TIME: Duration = Duration::from_secs(2);
+
 /// Answers on the sockets of listeners from whatever snapshot is published.
 ///
 /// Must be called inside a tokio runtime, which serves the connections.
 pub fn start(
     listeners: Vec<Listener>,
+    encrypted: Option<Encrypted>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     clock: Arc<Clock>,
     limits: &Tcp,
@@ -49,9 +73,9 @@ pub fn start(
     let limiter = limiter()?;
     let mut counters = Counters::default();
     let mut udp = Workers::default();
-    let mut tcp = Vec::new();
-    for Listener { address, udp: sockets, tcp: listener } in listeners {
-        tcp.push(listener);
+    let mut streams = Vec::new();
+    for Listener { address, udp: sockets, tcp } in listeners {
+        streams.push((tcp, Dialect::Plain));
         for (number, socket) in sockets.into_iter().enumerate() {
             let worker = udp::Worker {
                 snapshot: snapshot.clone(),
@@ -64,8 +88,32 @@ pub fn start(
             udp.threads.push(worker.start(socket, format!("udp-{number} {address}"))?);
         }
     }
-    let tcp = tcp::Server::start(tcp, (snapshot, limiter), clock, limits, &mut counters)?;
-    Ok(Transports { counters: Arc::new(counters), udp, tcp })
+    let most = bound_by_descriptors(limits.connections);
+    let connections = Arc::new(Connections::new(most, limits.connections_per_network));
+    let handshake = encrypted.as_ref().map_or(Duration::ZERO, |encrypted| encrypted.handshake);
+    let service = Service { snapshot, limiter, clock, limits: limits.clone(), handshake };
+    let service = Arc::new(service);
+    let (stop, stopped) = watch::channel(None);
+    if let Some(Encrypted { tls, quic, https, path, certificates, .. }) = encrypted {
+        let acceptor = |name| {
+            let config = tls::config(certificates.clone(), tls::STREAM_VERSIONS, name);
+            config.map(TlsAcceptor::from).map_err(io::Error::other)
+        };
+        let dialect = Dialect::Tls(acceptor(b"dot")?);
+        streams.extend(tls.into_iter().map(|(_, listener)| (listener, dialect.clone())));
+        for (_, socket) in quic {
+            let (connections, service) = (connections.clone(), service.clone());
+            let (certificates, stop) = (certificates.clone(), stopped.clone());
+            quic::start(socket, certificates, connections, service, stop, &mut counters)?;
+        }
+        let dialect = Dialect::Https(acceptor(b"h2")?, path.into());
+        streams.extend(https.into_iter().map(|(_, listener)| (listener, dialect.clone())));
+    }
+    for (listener, dialect) in streams {
+        let (connections, service) = (connections.clone(), service.clone());
+        tcp::start(listener, dialect, connections, service, stopped.clone(), &mut counters)?;
+    }
+    Ok(Transports { counters: Arc::new(counters), udp, stop })
 }
 
 /// Returns a limiter for all transports, with a key that nobody knows.
@@ -179,7 +227,9 @@ fn report_panic(message: &[u8], said: &str) {
 pub struct Transports {
     counters: Arc<Counters>,
     udp: Workers,
-    tcp: tcp::Server,
+
+    /// Tells connections to end.
+    stop: watch::Sender<Option<Instant>>,
 }
 
 impl Transports {
@@ -191,9 +241,13 @@ impl Transports {
     /// Stops: answers what was received until now, then closes all sockets,
     /// within two seconds and a bit.
     pub async fn shutdown(self) {
-        let Transports { udp, tcp, .. } = self;
+        let Transports { udp, stop, .. } = self;
         let udp = tokio::task::spawn_blocking(move || udp.join());
-        tcp.shutdown().await;
+        stop.send_replace(Some(Instant::now() + STOP_GRACE));
+        // Everybody who is at work has a receiver.
+        if time::timeout(STOP_TIME, stop.closed()).await.is_err() {
+            tracing::info!("connections were cut off: their clients do not read");
+        }
         if let Err(error) = udp.await {
             tracing::error!(%error, "a UDP worker ended badly");
         }

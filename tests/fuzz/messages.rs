@@ -231,9 +231,10 @@ impl Asked {
 
     fn new([how, who, when]: [u8; 3], message: &[u8]) -> Self {
         let transport = match how & 3 {
-            0 | 3 => Transport::Udp,
+            0 => Transport::Udp,
             1 => Transport::Tcp,
-            _ => Transport::Encrypted,
+            2 => Transport::Encrypted,
+            _ => Transport::Tls,
         };
         let client = Self::CLIENTS[usize::from(who % 8)].parse().expect("an address");
         let buffer = match when >> 4 {

@@ -240,7 +240,7 @@ pub fn framed(message: &[u8]) -> Vec<u8> {
 }
 
 /// Reads a message from TCP.
-pub fn read_framed(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+pub fn read_framed(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
     let mut len = [0; 2];
     stream.read_exact(&mut len)?;
     let mut octets = vec![0; u16::from_be_bytes(len).into()];

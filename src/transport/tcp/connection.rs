@@ -16,21 +16,15 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::mem;
-use std::net::IpAddr;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::io::ReadBuf;
 use tokio::time::{self, Instant};
 
-use super::Service;
-use super::connections::Permit;
-use crate::answer::{Client, Transport};
+use super::stream::Stream;
 use crate::transport::Responder;
-use crate::transport::counters::{Counter, SharedLane, Tally};
+use crate::transport::counters::{Counter, Tally};
+use crate::transport::session::Session;
 
 /// Octets that are read at once: some 250 queries.
 const READ_ROOM: usize = 16 << 10;
@@ -60,12 +54,8 @@ struct Scratch {
 /// A connection with what has come and not been answered yet, and what has
 /// been answered and not been sent.
 pub(super) struct Connection {
-    stream: TcpStream,
-    client: Client,
-    permit: Permit,
-    service: Arc<Service>,
-    lane: SharedLane,
-    stop: watch::Receiver<Option<Instant>>,
+    stream: Stream,
+    session: Session,
 
     /// The beginning of a message; or whole messages, while `unsent` is not
     /// empty.
@@ -88,21 +78,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
-        stream: TcpStream,
-        client: IpAddr,
-        permit: Permit,
-        service: Arc<Service>,
-        lane: SharedLane,
-        stop: watch::Receiver<Option<Instant>>,
-    ) -> Self {
+    pub(super) fn new(stream: Stream, session: Session) -> Self {
         Connection {
             stream,
-            client: Client { address: client, transport: Transport::Tcp },
-            permit,
-            service,
-            lane,
-            stop,
+            session,
             pending: Vec::new(),
             begun: Instant::now(),
             unsent: Vec::new(),
@@ -118,26 +97,25 @@ impl Connection {
             Ok(ending) => ending,
             Err(_) => Ending::Client,
         };
+        let lane = &mut self.session.lane;
         match ending {
             Ending::Client | Ending::Stopped => {}
-            Ending::Idle => self.lane.count(Counter::ClosedIdle),
-            Ending::Oldest => self.lane.count(Counter::ClosedOldest),
-            Ending::Read => self.lane.count(Counter::ClosedRead),
+            Ending::Idle => lane.count(Counter::ClosedIdle),
+            Ending::Oldest => lane.count(Counter::ClosedOldest),
+            Ending::Read => lane.count(Counter::ClosedRead),
             Ending::Write => {
-                // What the client does not read must not stay in the system's
-                // buffers after the connection has ended.
-                let _ = self.stream.set_zero_linger();
-                self.lane.count(Counter::ClosedWrite);
+                lane.count(Counter::ClosedWrite);
+                return self.stream.forget_unread();
             }
         }
-        self.lane.count(Counter::Closed);
+        self.stream.say_end();
     }
 
     async fn serve(&mut self) -> io::Result<Ending> {
         loop {
-            if !self.unsent.is_empty() {
+            if !self.unsent.is_empty() || self.stream.holds_octets() {
                 self.note(false);
-                let write = self.service.limits.write;
+                let write = self.session.service.limits.write;
                 match time::timeout(write, self.write_unsent()).await {
                     Ok(result) => result?,
                     Err(_) => return Ok(Ending::Write),
@@ -163,23 +141,23 @@ impl Connection {
     /// Says that the connection is idle from now on, or that it is busy.
     fn note(&mut self, is_idle: bool) {
         self.is_idle = is_idle;
-        self.is_given_up |= !self.permit.note(is_idle);
+        self.is_given_up |= !self.session.permit.note(is_idle);
     }
 
     /// Waits until octets have come and answers what is complete, or returns
     /// why it waits no longer.
     async fn wait(&mut self) -> io::Result<Option<Ending>> {
-        let limits = &self.service.limits;
+        let limits = &self.session.service.limits;
         let (mut deadline, mut ending) = match self.pending.is_empty() {
             true => (Instant::now() + limits.idle, Ending::Idle),
             false => (self.begun + limits.read, Ending::Read),
         };
-        let mut stop = self.stop.clone();
+        let mut stop = self.session.stop.clone();
         let grace = *stop.borrow_and_update();
         if let Some(grace) = grace.filter(|grace| *grace < deadline) {
             (deadline, ending) = (grace, Ending::Stopped);
         }
-        let closed = self.permit.closed();
+        let closed = self.session.permit.closed();
         tokio::select! {
             // What has come is answered first, whatever else has happened.
             biased;
@@ -194,7 +172,7 @@ impl Connection {
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         SCRATCH.with_borrow_mut(|Scratch { input, output }| {
             let mut read = ReadBuf::new(input);
-            ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+            ready!(self.stream.poll_read(context, &mut read))?;
             self.is_at_end = read.filled().is_empty();
             if self.is_idle {
                 // It counts when a query came, not when it was answered: a
@@ -235,22 +213,22 @@ impl Connection {
     /// Answers the messages that octets begin with; returns how many octets
     /// these are. It stops early where the client does not read.
     fn answer_messages(&mut self, octets: &[u8], output: &mut [u8]) -> io::Result<usize> {
-        let snapshot = self.service.snapshot.load();
-        let (limiter, now) = (&self.service.limiter, self.service.clock.now());
+        let Session { client, service, lane, .. } = &mut self.session;
+        let snapshot = service.snapshot.load();
+        let (limiter, now) = (&service.limiter, service.clock.now());
         let responder = Responder { snapshot: &snapshot, limiter, now };
         let mut rest = octets;
         let mut filled = 0;
         while let Some((message, behind)) = split_message(rest) {
             if output.len() - filled < FRAME_MAX {
-                self.unsent = write(&self.stream, &output[..filled])?;
+                self.unsent = write(&mut self.stream, &output[..filled])?;
                 filled = 0;
                 if !self.unsent.is_empty() {
                     break;
                 }
             }
             let (len_octets, out) = output[filled..filled + FRAME_MAX].split_at_mut(2);
-            let lane = &mut self.lane;
-            if let Some(len) = responder.respond(lane, &self.client, message, out) {
+            if let Some(len) = responder.respond(lane, client, message, out) {
                 // No response is longer than its buffer, of 65,535 octets.
                 len_octets.copy_from_slice(&(len as u16).to_be_bytes());
                 filled += 2 + len;
@@ -258,21 +236,13 @@ impl Connection {
             rest = behind;
         }
         if filled > 0 {
-            self.unsent = write(&self.stream, &output[..filled])?;
+            self.unsent = write(&mut self.stream, &output[..filled])?;
         }
         Ok(octets.len() - rest.len())
     }
 
     async fn write_unsent(&mut self) -> io::Result<()> {
-        let mut done = 0;
-        while done < self.unsent.len() {
-            self.stream.writable().await?;
-            match self.stream.try_write(&self.unsent[done..]) {
-                Ok(count) => done += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
+        self.stream.write_all(&self.unsent).await?;
         self.unsent = Vec::new();
         Ok(())
     }
@@ -284,13 +254,10 @@ fn split_message(octets: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u16::from_be_bytes(*len).into())
 }
 
-/// Writes what the system takes at once; returns the rest.
-fn write(stream: &TcpStream, octets: &[u8]) -> io::Result<Vec<u8>> {
-    match stream.try_write(octets) {
-        Ok(count) => Ok(octets[count..].to_vec()),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(octets.to_vec()),
-        Err(error) => Err(error),
-    }
+/// Writes what is taken at once; returns the rest.
+fn write(stream: &mut Stream, octets: &[u8]) -> io::Result<Vec<u8>> {
+    let count = stream.write_at_once(octets)?;
+    Ok(octets[count..].to_vec())
 }
 
 /// Why a connection ends.

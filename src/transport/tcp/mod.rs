@@ -8,34 +8,41 @@
 //! Everything about a connection has a limit: [`Tcp`] has those that an
 //! operator can set. How long it lasts and how much it asks has none.
 //!
+//! ```text
+//!  accept ── admit ──┬──────────────────────────▶ Connection
+//!                    └─ TLS handshake ─┬────────▶ Connection (RFC 7858)
+//!                                      └─ HTTP/2 ▶ https (RFC 8484)
+//! ```
+//!
+//! Over TLS the same loop answers, within the same limits.
+//!
 //! # What is absent
 //!
 //! Fairness between connections of one network, beyond their number; and a
 //! limit on the whole time of a connection.
 
 mod connection;
-mod connections;
+mod stream;
 
 use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::time::{self, Instant};
+use tokio::time;
+use tokio_rustls::TlsAcceptor;
 
 use self::connection::Connection;
-use self::connections::{Connections, Refusal};
-use super::counters::{Counter, Counters, SharedLane, Tally};
+use self::stream::Stream;
+use super::connections::{Connections, Refusal};
+use super::counters::{Counter, Counters, Protocol, SharedLane, Tally};
 use super::guard::Occasionally;
+use super::https;
 use super::proxy;
-use crate::clock::Clock;
-use crate::config::model::Tcp;
-use crate::limit::Limiter;
-use crate::snapshot::Snapshot;
+use super::session::{Service, Session, Stop, grace_is_over};
+use crate::answer::{Client, Transport};
 
 /// Lanes of counters. Connections take turns, so that few meet in one.
 const LANES: usize = 4;
@@ -47,62 +54,76 @@ const OTHER_DESCRIPTORS: usize = 128;
 /// meanwhile; without it the loop would spin on the error.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long clients are listened to once the server stops: what they sent
-/// before is on its way.
-const STOP_GRACE: Duration = Duration::from_millis(100);
-
-/// How long connections may take to end after that, slow readers included.
-const STOP_TIME: Duration = Duration::from_secs(2);
-
 //----------- Server ---------------------------------------------------------
 
-/// All that accepts and answers connections.
-#[derive(Debug)]
-pub(in crate::transport) struct Server {
-    stop: watch::Sender<Option<Instant>>,
+/// What is spoken over the connections to an address.
+#[derive(Clone)]
+pub(in crate::transport) enum Dialect {
+    /// Messages with their lengths.
+    Plain,
+
+    /// The same in TLS.
+    Tls(TlsAcceptor),
+
+    /// Messages in HTTP requests for a path, in TLS.
+    Https(TlsAcceptor, Arc<str>),
 }
 
-impl Server {
-    /// Starts to accept connections.
-    ///
-    /// Must be called inside a tokio runtime.
-    pub(in crate::transport) fn start(
-        listeners: Vec<TcpListener>,
-        (snapshot, limiter): (Arc<ArcSwap<Snapshot>>, Arc<Limiter>),
-        clock: Arc<Clock>,
-        limits: &Tcp,
-        counters: &mut Counters,
-    ) -> io::Result<Self> {
-        let most = bound_by_descriptors(limits.connections);
-        let connections = Arc::new(Connections::new(most, limits.connections_per_network));
-        let service = Arc::new(Service { snapshot, limiter, clock, limits: limits.clone() });
-        let lanes: Vec<_> = (0..LANES).map(|_| counters.add_tcp()).collect();
-        let (stop, stopped) = watch::channel(None);
-        for listener in listeners {
-            let acceptor = Acceptor {
-                listener: tokio::net::TcpListener::from_std(listener)?,
-                connections: connections.clone(),
-                service: service.clone(),
-                lanes: lanes.clone(),
-                stop: stopped.clone(),
-            };
-            tokio::spawn(acceptor.run());
+impl Dialect {
+    fn protocol(&self) -> Protocol {
+        match self {
+            Dialect::Plain => Protocol::Tcp,
+            Dialect::Tls(_) => Protocol::Tls,
+            Dialect::Https(..) => Protocol::Https,
         }
-        Ok(Server { stop })
     }
 
-    /// Stops: answers what was received, then closes every connection.
-    pub(in crate::transport) async fn shutdown(self) {
-        self.stop.send_replace(Some(Instant::now() + STOP_GRACE));
-        // Everybody who is at work has a receiver.
-        if time::timeout(STOP_TIME, self.stop.closed()).await.is_err() {
-            tracing::info!("TCP connections were cut off: their clients do not read");
+    /// Serves a connection to its end.
+    async fn serve(self, stream: TcpStream, mut session: Session) {
+        let mut lane = session.lane.clone();
+        match self {
+            Dialect::Plain => Connection::new(Stream::Plain(stream), session).run().await,
+            Dialect::Tls(tls) => {
+                if let Some(stream) = session.shake_hands(tls.accept(stream)).await {
+                    Connection::new(Stream::Tls(stream.into()), session).run().await;
+                }
+            }
+            Dialect::Https(tls, path) => {
+                if let Some(stream) = session.shake_hands(tls.accept(stream)).await {
+                    https::serve(stream, path, session).await;
+                }
+            }
         }
+        lane.count(Counter::Closed);
     }
+}
+
+/// Starts to accept the connections to an address.
+///
+/// Must be called inside a tokio runtime.
+pub(in crate::transport) fn start(
+    listener: TcpListener,
+    dialect: Dialect,
+    connections: Arc<Connections>,
+    service: Arc<Service>,
+    stop: Stop,
+    counters: &mut Counters,
+) -> io::Result<()> {
+    let protocol = dialect.protocol();
+    let acceptor = Acceptor {
+        listener: tokio::net::TcpListener::from_std(listener)?,
+        dialect,
+        connections,
+        service,
+        lanes: (0..LANES).map(|_| counters.add_shared(protocol)).collect(),
+        stop,
+    };
+    tokio::spawn(acceptor.run());
+    Ok(())
 }
 
 /// Returns how many connections there may be, so that descriptors suffice.
-fn bound_by_descriptors(most: usize) -> usize {
+pub(in crate::transport) fn bound_by_descriptors(most: usize) -> usize {
     let wanted = (most + OTHER_DESCRIPTORS) as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     // Nothing here waits by `select`, for whose sake the usual limit is 1,024.
@@ -122,24 +143,16 @@ fn bound_by_descriptors(most: usize) -> usize {
     bound
 }
 
-/// What every connection needs to answer.
-#[derive(Debug)]
-struct Service {
-    snapshot: Arc<ArcSwap<Snapshot>>,
-    limiter: Arc<Limiter>,
-    clock: Arc<Clock>,
-    limits: Tcp,
-}
-
 //----------- Acceptor -------------------------------------------------------
 
 /// Accepts the connections to one address.
 struct Acceptor {
     listener: tokio::net::TcpListener,
+    dialect: Dialect,
     connections: Arc<Connections>,
     service: Arc<Service>,
     lanes: Vec<SharedLane>,
-    stop: watch::Receiver<Option<Instant>>,
+    stop: Stop,
 }
 
 impl Acceptor {
@@ -155,7 +168,7 @@ impl Acceptor {
             self.take(accepted, turn).await;
         }
         // Those that connected before, but were not accepted yet.
-        let until = self.stop.borrow().unwrap_or_else(Instant::now);
+        let until = self.stop.borrow().unwrap_or_else(time::Instant::now);
         while let Ok(accepted) = time::timeout_at(until, self.listener.accept()).await {
             self.take(accepted, 0).await;
         }
@@ -179,6 +192,7 @@ impl Acceptor {
 
     fn admit(&mut self, stream: TcpStream, peer: IpAddr, turn: usize) {
         let entrance = Entrance {
+            dialect: self.dialect.clone(),
             connections: self.connections.clone(),
             service: self.service.clone(),
             lane: self.lanes[turn].clone(),
@@ -196,10 +210,11 @@ impl Acceptor {
 
 /// The way of one connection to being served.
 struct Entrance {
+    dialect: Dialect,
     connections: Arc<Connections>,
     service: Arc<Service>,
     lane: SharedLane,
-    stop: watch::Receiver<Option<Instant>>,
+    stop: Stop,
 }
 
 impl Entrance {
@@ -210,8 +225,15 @@ impl Entrance {
             Err(refusal) => return self.refuse(refusal),
         };
         self.lane.count(Counter::Opened);
-        let Entrance { service, lane, stop, .. } = self;
-        tokio::spawn(Connection::new(stream, client, permit, service, lane, stop).run());
+        let Entrance { dialect, service, lane, stop, .. } = self;
+        let transport = match dialect {
+            Dialect::Plain => Transport::Tcp,
+            Dialect::Tls(_) => Transport::Tls,
+            Dialect::Https(..) => Transport::Encrypted,
+        };
+        let client = Client { address: client, transport };
+        let session = Session { client, permit, service, lane, stop };
+        tokio::spawn(dialect.serve(stream, session));
     }
 
     /// Serves the connection of whoever a load balancer says that it is, if
@@ -227,7 +249,7 @@ impl Entrance {
             client = proxy::receive(&mut stream) => client.ok(),
             () = permit.closed() => None,
             () = time::sleep(self.service.limits.read) => None,
-            () = stopped(self.stop.clone()) => None,
+            () = grace_is_over(self.stop.clone()) => None,
         };
         // From now on it counts as the client's.
         drop(permit);
@@ -247,12 +269,6 @@ impl Entrance {
             Refusal::Network => Counter::RefusedNetwork,
         });
     }
-}
-
-/// Completes when clients that have connected are no longer listened to.
-async fn stopped(mut stop: watch::Receiver<Option<Instant>>) {
-    let until = stop.wait_for(Option::is_some).await.map_or(None, |until| *until);
-    time::sleep_until(until.unwrap_or_else(Instant::now)).await;
 }
 
 /// Says whether a failure to accept is that of one connection, which its
