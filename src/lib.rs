@@ -34,6 +34,7 @@
 //! - [`offline`]: what the tables on disk answer, for commands.
 //! - [`resolver`]: what a resolver hands out, against that.
 //! - [`sip`]: whether endpoints answer SIP.
+//! - [`rehearse`]: a failure before it happens.
 //! - [`cli`]: one file a command.
 //!
 //! # What is deliberately absent
@@ -56,6 +57,7 @@ pub mod geo;
 pub mod limit;
 pub mod offline;
 pub mod privileges;
+pub mod rehearse;
 pub mod resolver;
 pub mod sip;
 pub mod snapshot;

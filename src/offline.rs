@@ -46,6 +46,9 @@ pub struct OfflineZone {
 
     /// What they give.
     pub zone: Arc<Zone>,
+
+    /// By which checks.
+    checks: Checks,
 }
 
 impl Offline {
@@ -104,9 +107,14 @@ impl OfflineZone {
     ) -> Result<Self, Report> {
         let mut report = Report::default();
         match compile::compile(&tables, regions, 1, checks, &mut report) {
-            Some(zone) => Ok(OfflineZone { tables, zone: Arc::new(zone) }),
+            Some(zone) => Ok(OfflineZone { tables, zone: Arc::new(zone), checks }),
             None => Err(report),
         }
+    }
+
+    /// Compiles other tables of the same zone.
+    pub fn with(&self, tables: ZoneTables, regions: &RegionTable) -> Result<Self, Report> {
+        Self::compile(tables, regions, self.checks)
     }
 }
 

@@ -92,9 +92,10 @@ impl Place {
             Command::new("sh").args(["-c", &command]).current_dir(folder).output().unwrap();
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         text.replace("127.51.100.", "198.51.100.")
+            .replace(&self.resolver.address.to_string(), "192.0.2.1:53")
             .replace(&format!(":{}", self.plain), ":5060")
             .replace(&format!(":{}", self.encrypted), ":5061")
-            .replace(&format!(" {} sbc", self.plain), " 5060 sbc")
+            .replace(&format!(" {}", self.plain), " 5060")
     }
 }
 
@@ -117,7 +118,8 @@ fn comparable(text: &str) -> String {
             // `60 of 60 s left`
             let is_left = words[at + 1..].first() == Some(&"of") && words.get(at + 3) == Some(&"s");
             let is_number = words[at].parse::<f64>().is_ok();
-            let is_key = at > 0 && ["\"milliseconds\":", "\"time\":"].contains(&words[at - 1]);
+            let is_key = at > 0
+                && ["\"milliseconds\":", "\"time\":", "\"ttl-left\":"].contains(&words[at - 1]);
             if is_number && (is_measured || is_left) || is_key {
                 words[at] = "N";
             }

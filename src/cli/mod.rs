@@ -9,6 +9,7 @@ mod explain;
 mod probe;
 mod probe_dns;
 mod probe_sip;
+mod rehearse;
 mod reload;
 mod serve;
 mod status;
@@ -35,6 +36,7 @@ pub fn run() -> ExitCode {
         Command::Status(options) => status::run(&arguments.config, &options),
         Command::Explain(options) => explain::run(&arguments.config, &options),
         Command::Probe(subject) => probe::run(&arguments.config, &subject),
+        Command::Rehearse(options) => rehearse::run(&arguments.config, &options),
     }
 }
 
@@ -72,6 +74,9 @@ enum Command {
     /// See what endpoints and resolvers say, and compare it with the tables.
     #[command(subcommand)]
     Probe(Box<probe::Subject>),
+
+    /// Play a failure: what callers will see, when, and what resolvers will cost.
+    Rehearse(Box<rehearse::Options>),
 }
 
 /// Reads a duration of the command line.
