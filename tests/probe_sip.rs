@@ -10,7 +10,8 @@ mod support;
 
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -144,6 +145,30 @@ fn an_endpoint_that_dies_goes_out_of_service_after_so_many_failures() {
     for (at, round) in rounds[failed..].iter().enumerate() {
         assert_eq!(*round, ("unavailable".to_owned(), at < 2), "{rounds:?}");
     }
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn an_interrupted_probe_sums_up() {
+    // The first round takes two seconds, and would be followed by others.
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let world = world(&[("_sip._udp", "sbc1", silent.local_addr().unwrap().port())]);
+    let mut child = server::trunkdns()
+        .arg("--config")
+        .arg(world.path().join("trunkdns.toml"))
+        .args(["probe", "sip", "--interval", "2s", "--timeout", "2s"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "carrier.test");
+    // In the second round: its request is there.
+    silent.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    (0..4).for_each(|_| assert!(silent.recv(&mut [0; 1500]).is_ok()));
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    assert_eq!(rest.last().unwrap(), "0 healthy, 0 degraded, 1 unavailable");
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 

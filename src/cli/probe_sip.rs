@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -188,15 +189,19 @@ fn repeat(watch: Watch, options: &Options) -> Result<ExitCode, String> {
 async fn rounds(mut watch: Watch, options: &Options) -> Result<ExitCode, String> {
     let mut ticks = tokio::time::interval(watch.check.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // Whoever interrupts it wants to see what came of it so far.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let begin = Instant::now();
     let mut round = 0;
     while options.rounds().is_none_or(|rounds| round < rounds) {
         tokio::select! {
             _ = ticks.tick() => {}
-            // Whoever interrupts it wants to see what came of it so far.
-            _ = tokio::signal::ctrl_c() => break,
+            _ = interrupt.recv() => break,
         }
-        watch.round().await?;
+        tokio::select! {
+            result = watch.round() => result?,
+            _ = interrupt.recv() => break,
+        }
         if super::write(&shown(&watch, options, round, begin.elapsed())).is_err() {
             // Nobody reads any more.
             break;
