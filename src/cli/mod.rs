@@ -6,6 +6,7 @@
 
 mod check;
 mod explain;
+mod manual;
 mod probe;
 mod probe_dns;
 mod probe_sip;
@@ -36,6 +37,7 @@ pub fn run() -> ExitCode {
         Command::Status(options) => status::run(&arguments.config, &options),
         Command::Explain(options) => explain::run(&arguments.config, &options),
         Command::Probe(subject) => probe::run(&arguments.config, &subject),
+        Command::Manual(options) => manual::run(&options),
         Command::Rehearse(options) => rehearse::run(&arguments.config, &options),
     }
 }
@@ -77,6 +79,10 @@ enum Command {
 
     /// Play a failure: what callers will see, when, and what resolvers will cost.
     Rehearse(Box<rehearse::Options>),
+
+    /// Write manual pages and completions of shells, for packages.
+    #[command(hide = true)]
+    Manual(manual::Options),
 }
 
 /// Reads a duration of the command line.
