@@ -25,6 +25,7 @@
 //! - [`snapshot`]: the immutable value that answers queries.
 //! - [`state`]: what is published, kept on the disk.
 //! - [`answer`]: the answer core.
+//! - [`lint`]: what can be served and will not do what was meant.
 //! - [`limit`]: who is answered how often.
 //! - [`transport`]: sockets around the answer core.
 //! - [`explain`]: why a client gets its answer.
@@ -55,6 +56,7 @@ pub mod diag;
 pub mod explain;
 pub mod geo;
 pub mod limit;
+pub mod lint;
 pub mod offline;
 pub mod privileges;
 pub mod rehearse;

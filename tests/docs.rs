@@ -1,8 +1,11 @@
-//! `docs/rfc.md` is true: what it names exists, and what the code cites is in it.
+//! The documentation is true: what `docs/rfc.md` names exists, and what the code cites is in it;
+//! `docs/findings.md` has a section for every finding.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use trunkdns::diag::{Code, Severity};
 
 #[test]
 fn every_file_and_test_that_the_support_table_names_exists() {
@@ -41,6 +44,32 @@ fn every_rfc_that_the_answer_core_cites_has_a_row() {
                 rfcs(&text).into_iter().filter(|rfc| !listed.contains(rfc)).collect();
             assert!(unlisted.is_empty(), "{}: RFC {unlisted:?}", file.display());
         }
+    }
+}
+
+#[test]
+fn every_finding_has_a_section_that_says_what_its_table_does() {
+    let text = fs::read_to_string(root().join("docs/findings.md")).unwrap();
+    let sections: Vec<_> = text.split("\n### ").skip(1).collect();
+    let names: Vec<_> = sections.iter().map(|section| section.lines().next().unwrap()).collect();
+    let expected: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
+    assert_eq!(names, expected);
+    for (code, section) in Code::ALL.iter().zip(sections) {
+        let severity = match code.severity() {
+            Severity::Error => "Error",
+            Severity::Warning => "Warning",
+        };
+        let mut paragraphs = section.split("\n\n").skip(1);
+        assert_eq!(paragraphs.next(), Some(&*format!("*{severity}.* {}", code.meaning())));
+        assert!(paragraphs.next().is_some_and(|reason| reason.len() > 30), "{code}: {section}");
+    }
+}
+
+#[test]
+fn links_within_the_findings_lead_to_sections() {
+    let text = fs::read_to_string(root().join("docs/findings.md")).unwrap();
+    for link in text.split("](#").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(Code::find(link).is_some(), "{link}");
     }
 }
 

@@ -3,8 +3,8 @@
 //! `tests/findings/CODE/CASE/` holds input files and, in `expected.txt`, the
 //! exact rendering of what is found in them. A case with a `trunkdns.toml` is
 //! a whole configuration, one with a `regions.toml` a region table, any other
-//! a zone folder, read with `tests/findings/regions.toml`. `BLESS=1` writes
-//! the expected files anew: read what it wrote.
+//! a zone folder, read with `tests/findings/regions.toml`. Zones are linted, at
+//! a fixed time. `BLESS=1` writes the expected files anew: read what it wrote.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +14,10 @@ use trunkdns::config::model::Checks;
 use trunkdns::config::{ZoneFolder, read_regions, read_zone};
 use trunkdns::daemon::load;
 use trunkdns::diag::{Code, Report, Sources};
+use trunkdns::lint::Context;
+
+/// 27 November 2026, noon, in seconds since the Unix epoch.
+const NOW: u64 = 1_795_780_800;
 
 #[test]
 fn every_case_reads_as_expected() {
@@ -67,7 +71,7 @@ fn read(root: &Path, case: &Path, sources: &mut Sources, report: &mut Report) {
         }
     }
     if case.join("trunkdns.toml").exists() {
-        load::load(&case.join("trunkdns.toml"), None, sources, report);
+        load::load_and_lint(&case.join("trunkdns.toml"), None, NOW, sources, report);
     } else if case.join("regions.toml").exists() {
         read_regions(sources, &case.join("regions.toml"), report);
     } else {
@@ -78,7 +82,9 @@ fn read(root: &Path, case: &Path, sources: &mut Sources, report: &mut Report) {
         let files = first..sources.count();
         let checks = Checks::Strict;
         let folder = ZoneFolder { folder: case.to_owned(), tables, report: found, checks, files };
-        load::compile_folder(folder, None, &regions, sources, report);
+        let context =
+            Context { regions: &regions, databases: None, production: false, spread_ttl: 0 };
+        load::compile_folder(folder, None, &regions, Some(&context), sources, report);
     }
 }
 

@@ -22,11 +22,13 @@ mod change;
 mod exchange;
 mod identity;
 mod resolve;
+mod size;
 mod trace;
 
 use std::net::IpAddr;
 
 pub use self::change::change;
+pub use self::size::{Size, size};
 pub use self::trace::{Trace, TracedRrset, trace};
 
 use self::exchange::{Exchange, Lens, has_idle_timeout};

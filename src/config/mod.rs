@@ -14,6 +14,7 @@
 //! `rdata` reads record data, there and in `[[geo]]`. [`read_cookie_secrets`]
 //! and [`read_certificate`] read files whose texts are shown nowhere.
 
+mod allow;
 mod certificate;
 mod directory;
 mod encrypted;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::diag::{Located, Span};
+use crate::diag::{Code, Located, Span};
 use crate::geo::RegionId;
 use crate::wire::{Name, Rtype};
 
@@ -45,6 +45,9 @@ pub struct Config {
 
     /// `[admin]`
     pub admin: Admin,
+
+    /// `[check] allow`: warnings that are not shown.
+    pub allow: Vec<Code>,
 }
 
 /// `[server]`
@@ -308,6 +311,9 @@ pub struct ZoneTables {
 
     /// The records of `records.zone` and the files it includes.
     pub records: Vec<Record>,
+
+    /// `[check] allow`: warnings of this zone that are not shown.
+    pub allow: Vec<Code>,
 }
 
 /// `[soa]` (RFC 1035 section 3.3.13; times in seconds)

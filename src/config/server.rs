@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::allow::allow;
 use super::encrypted::{encrypted, located_path};
 use super::limit::{customers, limit, network};
 use super::model::{
@@ -80,8 +81,9 @@ fn config(mut root: Fields<'_>, folder: &Path, report: &mut Report) -> Config {
     let zones = zones(root.section("zones", report), folder, report);
     let handover = handover(root.section("handover", report), report);
     let admin = admin(root.section("admin", report), &mut server, report);
+    let allow = allow(root.section("check", report), report);
     root.finish(report);
-    Config { server, tcp, encrypted, limit, customers, geoip, zones, handover, admin }
+    Config { server, tcp, encrypted, limit, customers, geoip, zones, handover, admin, allow }
 }
 
 fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server {
@@ -244,6 +246,7 @@ fn days(count: u64) -> Duration {
 mod tests {
     use super::*;
     use crate::config::model::LimitMode;
+    use crate::diag::Code;
 
     fn read(text: &str) -> (Config, usize) {
         let mut sources = Sources::default();
@@ -282,6 +285,7 @@ mod tests {
         assert_eq!(config.handover.longest, Duration::from_secs(300));
         assert_eq!((config.handover.most_moved, config.handover.spread_ttl), (50, 0));
         assert_eq!(config.admin.http, None);
+        assert!(config.allow.is_empty());
     }
 
     #[test]
@@ -333,6 +337,8 @@ mod tests {
             [admin]
             control-group = "dnsops"
             http = "[::1]:8053"
+            [check]
+            allow = ["database-old", "ttl-short"]
             "#,
         );
         assert_eq!(findings, 0);
@@ -370,6 +376,7 @@ mod tests {
         assert_eq!(config.handover.longest, Duration::from_secs(600));
         assert_eq!((config.handover.most_moved, config.handover.spread_ttl), (100, 10));
         assert_eq!(config.admin.http.map(|at| at.port()), Some(8053));
+        assert_eq!(config.allow, [Code::DatabaseOld, Code::TtlShort]);
     }
 
     #[test]

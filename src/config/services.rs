@@ -3,6 +3,7 @@
 use super::model::{Row, Service, Tier};
 use super::reader::{Entry, Fields, Item, add_duplicates, declared_twice};
 use super::values::parse_label;
+use super::zone::Zone;
 use crate::diag::words::{quoted, suggest_declared};
 use crate::diag::{Code, Finding, Located, Report, Span};
 use crate::geo::RegionTable;
@@ -413,31 +414,32 @@ pub(super) fn suggest_service(name: &str, drafts: &[Draft], declare: &str) -> St
 }
 
 /// Checks the names that services publish against the regions' names.
-pub(super) fn check_regions(
-    drafts: &[Draft],
-    origin: &Name,
-    regions: &RegionTable,
-    report: &mut Report,
-) {
-    for draft in drafts {
+pub(super) fn check_regions(zone: &Zone, regions: &RegionTable, report: &mut Report) {
+    for draft in &zone.services {
         if draft.own_tiers.is_some() {
             add_tiers_called_like_regions(draft, regions, report);
         }
-        let label = |name: &str| name.len() + 1;
-        let tier = draft.tiers.iter().map(|tier| label(&tier.name.value)).max().unwrap_or(0);
-        let region = regions.regions.iter().map(|region| label(&region.name)).max().unwrap_or(0);
-        let octets = label(&draft.name.value) + tier + region + origin.as_wire().len();
-        if octets > Name::MAX_LEN {
-            let name = &draft.name.value;
-            report.add(Finding::new(
-                Code::NameTooLong,
-                draft.name.span,
-                format!(
-                    "the longest name `{name}.TIER.REGION` has {octets} octets with the zone's"
-                ),
-                "shorten a tier or region: 255 octets fit",
-            ));
-        }
+        add_too_long(draft, zone, regions, report);
+    }
+}
+
+/// Reports a service whose longest name does not fit, once for all of them.
+fn add_too_long(draft: &Draft, zone: &Zone, regions: &RegionTable, report: &mut Report) {
+    let label = |name: &str| name.len() + 1;
+    let tier = draft.tiers.iter().map(|tier| label(&tier.name.value)).max().unwrap_or(0);
+    let region = regions.regions.iter().map(|region| label(&region.name)).max().unwrap_or(0);
+    let name = match zone.srv_owner_as_host {
+        true => format!("{0}.{0}", draft.name.value),
+        false => draft.name.value.clone(),
+    };
+    let octets = label(&name) + tier + region + zone.base().as_wire().len();
+    if octets > Name::MAX_LEN {
+        report.add(Finding::new(
+            Code::NameTooLong,
+            draft.name.span,
+            format!("the longest name `{name}.TIER.REGION` has {octets} octets with the zone's"),
+            "shorten a tier or region: 255 octets fit",
+        ));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, hash_map};
 use std::path::Path;
 
+use super::allow::allow;
 use super::master::read_master;
 use super::model::{GeoRrset, Host, NAPTR_SERVICES, NameServers, Service, Soa, ZoneTables};
 use super::priorities::read_priorities;
@@ -99,13 +100,16 @@ pub(super) struct Zone {
     /// Whether there is no service whose declaration could not be read.
     pub(super) has_all_services: bool,
 
+    /// `[compat] srv-owner-as-host`
+    pub(super) srv_owner_as_host: bool,
+
     soa: Option<Soa>,
     ns: Option<NameServers>,
     hosts: Vec<Host>,
     naptr: Vec<Located<usize>>,
     naptr_ttl: u32,
-    srv_owner_as_host: bool,
     geo: Vec<GeoRrset>,
+    allow: Vec<Code>,
 }
 
 impl Zone {
@@ -122,6 +126,7 @@ impl Zone {
             naptr_ttl: DEFAULT_TTL,
             srv_owner_as_host: false,
             geo: Vec::new(),
+            allow: Vec::new(),
         }
     }
 
@@ -146,6 +151,7 @@ impl Zone {
             geo: self.geo,
             effective: None,
             records: Vec::new(),
+            allow: self.allow,
         })
     }
 }
@@ -162,17 +168,18 @@ fn zone(mut root: Fields<'_>, folder: &Path, regions: &RegionTable, report: &mut
     zone.hosts = hosts(root.section("hosts", report), &base, report);
     (zone.services, zone.has_all_services) =
         draft_services(root.section("services", report), report);
+    let mut compat = root.section("compat", report);
+    zone.srv_owner_as_host = compat.or("srv-owner-as-host", false, report, Item::boolean);
+    compat.finish(report);
     let mut inner = Report::default();
     check_sharing(&mut zone.services, &mut inner);
-    check_regions(&zone.services, &base, regions, &mut inner);
+    check_regions(&zone, regions, &mut inner);
     if let Some(fields) = root.try_section("naptr", report) {
         (zone.naptr, zone.naptr_ttl) = naptr(fields, &zone.services, &mut inner);
     }
     inner.retain(|finding| zone.has_all_services || finding.code != Code::UnknownService);
     report.extend(inner);
-    let mut compat = root.section("compat", report);
-    zone.srv_owner_as_host = compat.or("srv-owner-as-host", false, report, Item::boolean);
-    compat.finish(report);
+    zone.allow = allow(root.section("check", report), report);
     zone.geo = root
         .optional("geo", report, |item, report| steered(item, &base, regions, report))
         .unwrap_or_default();

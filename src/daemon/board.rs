@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::load::count;
 use crate::snapshot::Version;
 use crate::state::Kept;
 
@@ -53,8 +54,12 @@ pub struct Outcome {
     /// What is served as it was.
     pub held_back: Vec<Held>,
 
-    /// What was found in the files, for people.
+    /// The errors that were found in the files, for people.
     pub findings: String,
+
+    /// How many warnings there are about what was read or compiled anew.
+    #[serde(default)]
+    pub warnings: usize,
 }
 
 /// Something that is served as it was although its files are not.
@@ -77,7 +82,14 @@ impl Outcome {
         self.is_whole == other.is_whole
             && self.lines.is_empty()
             && self.findings == other.findings
+            && self.warnings == other.warnings
             && held(self) == held(other)
+    }
+
+    /// Says how many warnings there are, if there are any.
+    pub fn warned(&self) -> Option<String> {
+        let warnings = count(self.warnings, "warning");
+        (self.warnings > 0).then(|| format!("{warnings}: `trunkdns check` shows what there is"))
     }
 
     /// Notes that something is held back.

@@ -15,6 +15,7 @@ use crate::config::model::{Checks, Config, ZoneTables};
 use crate::config::{self, Certificate, ZoneFolder};
 use crate::diag::{Code, Finding, Report, Severity, Sources};
 use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
+use crate::lint::{self, Context, Servers};
 use crate::snapshot::{Policy, Settings, Snapshot, Timeline, Version, Zone};
 use crate::state::{Kept, KeptZone, Shared, Tables};
 use crate::wire::CookieSecrets;
@@ -32,6 +33,30 @@ pub fn load(
     sources: &mut Sources,
     report: &mut Report,
 ) -> Option<Loaded> {
+    read(path, known, None, sources, report)
+}
+
+/// Reads and compiles everything, and lints what is compiled anew.
+///
+/// `now` is the time that dates are compared with, in seconds since the Unix
+/// epoch. What the configuration allows is not reported.
+pub fn load_and_lint(
+    path: &Path,
+    known: Option<&Kept>,
+    now: u64,
+    sources: &mut Sources,
+    report: &mut Report,
+) -> Option<Loaded> {
+    read(path, known, Some(now), sources, report)
+}
+
+fn read(
+    path: &Path,
+    known: Option<&Kept>,
+    now: Option<u64>,
+    sources: &mut Sources,
+    report: &mut Report,
+) -> Option<Loaded> {
     let config = config::read_config(sources, path, report)?;
     let secrets = read_secrets(&config, sources, report);
     let config_text = tables_of(path, sources, 0);
@@ -39,10 +64,17 @@ pub fn load(
     let regions = config::read_regions(sources, &config.geoip.regions, report);
     let regions_text = tables_of(&config.geoip.regions, sources, first);
     let shared = regions.as_ref().and_then(|regions| {
-        let files = SharedFiles { config: &config, regions, config_text, regions_text };
+        let files = SharedFiles { config: &config, regions, config_text, regions_text, now };
         files.compile(known.map(|known| &*known.shared), sources, report)
     });
+    let (shared, databases) = shared.unzip();
     let regions = regions?;
+    let context = now.map(|_| Context {
+        regions: &regions,
+        databases: databases.as_ref().and_then(Option::as_ref),
+        production: config.server.production,
+        spread_ttl: config.handover.spread_ttl,
+    });
     let folders = config::read_zones_directory(sources, &config.zones, &regions, report);
     if folders.as_ref().is_some_and(Vec::is_empty) && !report.has_errors() {
         report.add(no_zones(&config.zones.directory));
@@ -50,12 +82,16 @@ pub fn load(
     let shared_is_sound = !report.has_errors();
     let folders = folders.unwrap_or_default();
     let present = folders.iter().map(|zone| zone.folder.clone()).collect();
-    let zones = folders
+    let zones: Vec<_> = folders
         .into_iter()
-        .filter_map(|folder| compile_folder(folder, known, &regions, sources, report))
+        .filter_map(|folder| {
+            compile_folder(folder, known, &regions, context.as_ref(), sources, report)
+        })
         .collect();
     // Like a zone, it holds nothing up but itself.
     let certificate = read_certificate(&config, sources, report);
+    lint::cycles(zones.iter().flat_map(|zone| &zone.servers), report);
+    report.allow(&config.allow);
     let shared = Arc::new(shared.filter(|_| shared_is_sound)?);
     let settings = settings(&config, secrets);
     Some(Loaded { config, settings, certificate, regions, shared, zones, folders: present })
@@ -103,6 +139,9 @@ pub struct LoadedZone {
 
     /// From when on they are to be in force, in seconds since the Unix epoch.
     pub effective: Option<u64>,
+
+    /// The name servers of it and of what it delegates, where it is linted.
+    pub servers: Vec<Servers>,
 }
 
 impl Loaded {
@@ -200,38 +239,56 @@ struct SharedFiles<'a> {
     regions: &'a RegionTable,
     config_text: Arc<Tables>,
     regions_text: Arc<Tables>,
+
+    /// The time, where the files are linted.
+    now: Option<u64>,
 }
 
 impl SharedFiles<'_> {
     /// Compiles the region map, or takes the one that was compiled from the
     /// same files.
+    ///
+    /// Returns the databases too where zones are to be linted: they are big,
+    /// and otherwise gone when it is done.
     fn compile(
         self,
         known: Option<&Shared>,
         sources: &mut Sources,
         report: &mut Report,
-    ) -> Option<Shared> {
+    ) -> Option<(Shared, Option<Databases>)> {
         let before = self.fingerprint(sources);
         let known = known.filter(|known| before.is_some() && known.fingerprint == before);
-        let (map, databases) = match known {
-            Some(known) => (known.map.clone(), known.databases.clone()),
+        let (map, summaries, databases) = match known {
+            Some(known) => (known.map.clone(), known.databases.clone(), None),
             None => {
-                let databases = Databases::load(&self.config.geoip.databases, sources, report);
-                let clouds = CloudLists::load(self.regions, sources, report);
-                Rules::check(self.regions, report);
-                if report.has_errors() {
-                    return None;
-                }
-                // The databases are big, and gone when it is done.
-                let map = RegionMap::compile(self.regions, &clouds, &databases);
-                (Arc::new(map), databases.summaries())
+                let (map, databases) = self.compile_anew(sources, report)?;
+                (map, databases.summaries(), self.now.map(|_| databases))
             }
         };
         // Files that change while they are read make a map that can be served,
         // but not one to go by the next time.
         let fingerprint = before.filter(|_| known.is_some() || self.fingerprint(sources) == before);
         let (config, regions) = (self.config_text, self.regions_text);
-        Some(Shared { config, regions, map, fingerprint, databases })
+        Some((Shared { config, regions, map, fingerprint, databases: summaries }, databases))
+    }
+
+    fn compile_anew(
+        &self,
+        sources: &mut Sources,
+        report: &mut Report,
+    ) -> Option<(Arc<RegionMap>, Databases)> {
+        let databases = Databases::load(&self.config.geoip.databases, sources, report);
+        let clouds = CloudLists::load(self.regions, sources, report);
+        Rules::check(self.regions, report);
+        if report.has_errors() {
+            return None;
+        }
+        let (map, usage) = RegionMap::survey(self.regions, &clouds, &databases);
+        if let Some(now) = self.now {
+            lint::region_table(self.regions, &map, &usage, report);
+            lint::ages(&databases, &clouds, now, report);
+        }
+        Some((Arc::new(map), databases))
     }
 
     /// Returns a digest of everything that the map is compiled from, this
@@ -269,18 +326,35 @@ fn digest_of(path: &Path) -> io::Result<[u8; 32]> {
 
 /// Compiles a zone folder that was read, if nothing of it was lost.
 ///
-/// Everything found in the folder is reported, and what compiling finds.
+/// Everything found in the folder is reported, and what compiling finds; with
+/// a context a zone that is compiled anew is linted as well. What the zone
+/// allows is not reported.
 pub fn compile_folder(
-    folder: ZoneFolder,
+    mut folder: ZoneFolder,
     known: Option<&Kept>,
     regions: &RegionTable,
+    context: Option<&Context<'_>>,
     sources: &Sources,
     report: &mut Report,
 ) -> Option<LoadedZone> {
-    let is_whole = is_whole(&folder.report);
-    let is_sound = !folder.report.has_errors();
-    report.extend(folder.report);
-    let tables = folder.tables.filter(|_| is_whole)?;
+    let mut found = std::mem::take(&mut folder.report);
+    let allow = folder.tables.as_ref().map(|tables| tables.allow.clone());
+    let loaded = compile_sound(folder, known, regions, context, sources, &mut found);
+    found.allow(&allow.unwrap_or_default());
+    report.extend(found);
+    loaded
+}
+
+fn compile_sound(
+    folder: ZoneFolder,
+    known: Option<&Kept>,
+    regions: &RegionTable,
+    context: Option<&Context<'_>>,
+    sources: &Sources,
+    report: &mut Report,
+) -> Option<LoadedZone> {
+    let is_sound = !report.has_errors();
+    let tables = folder.tables.filter(|_| is_whole(report))?;
     let files = sources.texts(folder.files.clone()).collect();
     let files = Arc::new(Tables { path: folder.folder, files });
     let modified = sources.modified(folder.files);
@@ -292,11 +366,16 @@ pub fn compile_folder(
         Some(zone) => zone,
         None => {
             let serial = newest.map_or(1, |zone| zone.serial());
-            Arc::new(compile::compile(&tables, regions, serial, folder.checks, report)?)
+            let zone = compile::compile(&tables, regions, serial, folder.checks, report)?;
+            if let Some(context) = context {
+                lint::zone(&tables, &zone, context, report);
+            }
+            Arc::new(zone)
         }
     };
     let effective = tables.effective.map(|effective| effective.value);
-    is_sound.then_some(LoadedZone { zone, tables: files, modified, effective })
+    let servers = context.map(|_| Servers::of(&tables)).unwrap_or_default();
+    is_sound.then_some(LoadedZone { zone, tables: files, modified, effective, servers })
 }
 
 /// Says whether all that folders hold was read.

@@ -147,10 +147,13 @@ impl Plane {
 pub(super) fn log(outcome: &Outcome) {
     let by = &outcome.by;
     for finding in outcome.findings.lines() {
-        tracing::warn!("{finding}");
+        tracing::error!("{finding}");
     }
     for line in &outcome.lines {
         tracing::info!("{line}");
+    }
+    if let Some(line) = outcome.warned() {
+        tracing::warn!("{line}");
     }
     for held in &outcome.held_back {
         tracing::error!("{} is held back: {}", held.what, held.why);

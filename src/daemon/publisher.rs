@@ -27,7 +27,7 @@ use super::publish::{Candidate, Changes, Draft, Edit};
 use crate::clock::{self, Clock};
 use crate::config::model::{Config, Encrypted, Handover, HandoverMode};
 use crate::config::{self, Certificate};
-use crate::diag::{Located, Report, Sources};
+use crate::diag::{Located, Report, Severity, Sources};
 use crate::geo::RegionTable;
 use crate::privileges::sandbox::Paths;
 use crate::snapshot::{Moment, Order, Settings, Snapshot, Version, Zone};
@@ -152,8 +152,8 @@ impl Publisher {
     fn begin(path: &Path, state: State, damaged: Option<String>) -> Result<Publisher, Error> {
         let since = clock::wall().second();
         let (mut sources, mut report) = (Sources::default(), Report::default());
-        let loaded = load::load(path, None, &mut sources, &mut report);
-        let findings = report.render(&sources, false);
+        let loaded = load::load_and_lint(path, None, since, &mut sources, &mut report);
+        let findings = report.render_errors(&sources);
         let Some(loaded) = loaded.filter(|_| !report.has_errors()) else {
             return Err(Error::refused(findings, damaged));
         };
@@ -166,6 +166,7 @@ impl Publisher {
         publisher.since = since;
         publisher.visited = sources.visited().clone();
         let mut outcome = publisher.outcome("the start", findings, true);
+        outcome.warnings = report.count(Severity::Warning);
         let request = Request { now: true, force: true, ..Request::default() };
         publisher.take_in(loaded, &request, &mut outcome);
         let refused = outcome.held_back.first().map(|held| held.why.clone());
@@ -304,12 +305,13 @@ impl Publisher {
     /// Reads the files again and publishes what has changed.
     pub fn reload(&mut self, request: &Request) -> Outcome {
         let (mut sources, mut report) = (Sources::default(), Report::default());
-        let loaded = load::load(&self.path, Some(&self.kept), &mut sources, &mut report);
+        let (known, now) = (Some(&*self.kept), clock::wall().second());
+        let loaded = load::load_and_lint(&self.path, known, now, &mut sources, &mut report);
         self.visited = sources.visited().clone();
-        let findings = report.render(&sources, false);
         // Whoever names zones is told of these, and of what all share.
         let is_whole = !report.has_errors() || !request.zones.is_empty();
-        let mut outcome = self.outcome(&request.by, findings, is_whole);
+        let mut outcome = self.outcome(&request.by, report.render_errors(&sources), is_whole);
+        outcome.warnings = report.count(Severity::Warning);
         match loaded {
             Some(loaded) => self.take_in(loaded, request, &mut outcome),
             None => outcome.hold("everything", "a shared file is refused, see the findings"),

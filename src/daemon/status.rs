@@ -463,6 +463,9 @@ impl Outcome {
         for held in &self.held_back {
             writeln!(out, "{indent}{} is held back: {}", held.what, held.why)?;
         }
+        if let Some(line) = self.warned() {
+            writeln!(out, "{indent}{line}")?;
+        }
         Ok(())
     }
 }

@@ -51,6 +51,11 @@ macro_rules! codes {
                 match self { $( Code::$variant => Severity::$severity, )* }
             }
 
+            /// Returns the code of a name.
+            pub fn find(name: &str) -> Option<Code> {
+                Code::ALL.iter().copied().find(|code| code.name() == name)
+            }
+
             /// Returns what it means, in a sentence.
             pub fn meaning(self) -> &'static str {
                 match self { $( Code::$variant => $meaning, )* }
@@ -127,6 +132,46 @@ codes! {
     DuplicateRecord     Warning "duplicate-record"      "A record is written twice."
     BelowCut            Warning "below-cut"             "A record below a delegation is not served."
     SetTooLarge         Error   "set-too-large"         "An RRset or name exceeds what a DNS message can carry."
+
+    // What is served and will not do what was meant: the region table.
+    DatabaseOld         Warning "database-old"          "A GeoIP database was built more than 45 days ago."
+    CloudListOld        Warning "cloud-list-old"        "A cloud's address list was published more than 45 days ago."
+    RegionUnreachable   Warning "region-unreachable"    "No client is placed in a region."
+    RuleShadowed        Warning "rule-shadowed"         "A rule of the region table places nobody, because others always come first."
+    RuleWithoutData     Warning "rule-without-data"     "A rule of the region table asks for what no database knows."
+    CountryInTwoRegions Warning "country-in-two-regions" "A country is listed for two regions, and one of them never gets a client of it."
+
+    // The same: services and their tiers.
+    TtlShort            Warning "ttl-short"             "A service has a TTL below 30."
+    TtlLong             Warning "ttl-long"              "A service or its NAPTR records have a TTL above 300."
+    TierTtlNotFalling   Warning "tier-ttl-not-falling"  "A tier's TTL is not below that of the tier before it."
+    NegativeTtl         Warning "negative-ttl"          "The negative TTL of a zone with services is below 11 or above 300."
+    WeightZero          Warning "weight-zero"           "An endpoint that shares its tier with others has the weight 0."
+    ManyTargets         Warning "many-targets"          "An answer has more than 8 SRV records."
+    PortAgainstService  Warning "port-against-service"  "A service has the port of another transport."
+    MissingTransport    Warning "missing-transport"     "A service lacks the sibling that some callers ask for instead."
+    EqualEndpoints      Warning "equal-endpoints"       "Endpoints that differ by port are the same one in a service that shares the table."
+    NaptrMismatch       Warning "naptr-mismatch"        "A NAPTR record says another service than the name it leads to."
+    NaptrWithoutSrv     Warning "naptr-without-srv"     "A NAPTR record leads to a name without SRV records."
+    AnswerOver512       Warning "answer-over-512"       "The records of an answer do not fit into 512 octets."
+    AnswerOver1232      Warning "answer-over-1232"      "The records of an answer do not fit into 1232 octets."
+    GlueLeftOut         Warning "glue-left-out"         "The addresses that go with an answer do not fit into 1232 octets."
+
+    // The same: endpoints and where they are.
+    RegionOnOneEndpoint Warning "region-on-one-endpoint" "One endpoint carries all tiers of a region."
+    RegionOnOneNetwork  Warning "region-on-one-network" "One network (/24, /48) carries all tiers of a region."
+    RegionOnOneAsn      Warning "region-on-one-asn"     "One autonomous system carries all tiers of a region."
+    NoLastResort        Warning "no-last-resort"        "A region has no endpoint of another region to fall back on."
+    SpecialAddress      Warning "special-address"       "A private or documentation address is published by a server in production."
+    HostTtlShort        Warning "host-ttl-short"        "The addresses of a target have a lower TTL than the SRV records that name it."
+    TargetWithoutIpv4   Warning "target-without-ipv4"   "A target has an IPv6 address only."
+    NoApexAddress       Warning "no-apex-address"       "A zone with services has no IPv4 address for callers that look for no SRV records."
+
+    // The same: name servers.
+    OneNameServer       Warning "one-name-server"       "A zone has one name server only."
+    DelegationWithoutGlue Warning "delegation-without-glue" "A name server of a delegated name is in the zone and has no address there."
+    WildcardNs          Warning "wildcard-ns"           "NS records stand at a wildcard (RFC 4592 section 4.2)."
+    NsCycle             Warning "ns-cycle"              "The name servers of zones are in zones that wait for each other."
 }
 
 impl Code {
@@ -159,7 +204,7 @@ mod tests {
     fn names_are_unique_and_kebab_case() {
         let mut names: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
         for name in &names {
-            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{name}");
+            assert!(name.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-')), "{name}");
         }
         names.sort_unstable();
         names.dedup();

@@ -15,6 +15,9 @@ use super::source::{SourceId, Sources, Span};
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     findings: Vec<Finding>,
+
+    /// How many warnings the operator allows.
+    allowed: usize,
 }
 
 impl Report {
@@ -26,6 +29,22 @@ impl Report {
     /// Adds all findings of another report.
     pub fn extend(&mut self, other: Report) {
         self.findings.extend(other.findings);
+        self.allowed += other.allowed;
+    }
+
+    /// Takes out warnings of these codes, which the operator allows.
+    pub fn allow(&mut self, codes: &[Code]) {
+        let count = self.findings.len();
+        let is_allowed = |finding: &Finding| {
+            finding.severity() == Severity::Warning && codes.contains(&finding.code)
+        };
+        self.findings.retain(|finding| !is_allowed(finding));
+        self.allowed += count - self.findings.len();
+    }
+
+    /// Counts the warnings that were allowed.
+    pub fn allowed(&self) -> usize {
+        self.allowed
     }
 
     /// Keeps the findings for which `keep` holds.
@@ -69,6 +88,12 @@ impl Report {
         out
     }
 
+    /// Renders the errors alone.
+    pub fn render_errors(&self, sources: &Sources) -> String {
+        let errors = self.findings().into_iter().filter(|one| one.severity() == Severity::Error);
+        errors.map(|error| error.render(sources, false) + "\n").collect()
+    }
+
     /// Returns the findings in the form that `--json` prints.
     pub fn to_json(&self, sources: &Sources) -> serde_json::Value {
         let findings: Vec<_> =
@@ -76,6 +101,7 @@ impl Report {
         serde_json::json!({
             "errors": self.count(Severity::Error),
             "warnings": self.count(Severity::Warning),
+            "allowed": self.allowed,
             "findings": findings,
         })
     }

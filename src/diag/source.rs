@@ -125,6 +125,11 @@ impl Sources {
         self.files[range].iter().map(|file| file.modified).max().unwrap_or(0)
     }
 
+    /// Returns when a file was written, in seconds since the Unix epoch.
+    pub fn written(&self, id: SourceId) -> u64 {
+        self.files[id.0 as usize].modified
+    }
+
     /// Returns the path under which a file was read.
     pub fn path(&self, id: SourceId) -> &Path {
         &self.files[id.0 as usize].path

@@ -1,6 +1,7 @@
 //! Address lists that clouds publish.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
@@ -19,6 +20,7 @@ type List = BTreeMap<String, BTreeSet<IpNet>>;
 #[derive(Clone, Debug, Default)]
 pub struct CloudLists {
     pub(super) selections: Vec<Selection>,
+    published: Vec<(Located<PathBuf>, u64)>,
 }
 
 /// The networks of one cloud region.
@@ -41,8 +43,11 @@ impl CloudLists {
     /// told apart by their shape.
     pub fn load(table: &RegionTable, sources: &mut Sources, report: &mut Report) -> CloudLists {
         let mut lists = BTreeMap::new();
+        let mut published = Vec::new();
         for cloud in &table.clouds {
-            lists.insert(cloud.name.as_str(), read(cloud, sources, report));
+            let list = read(cloud, sources, report);
+            published.extend(list.as_ref().map(|(_, time)| (cloud.path.clone(), *time)));
+            lists.insert(cloud.name.as_str(), list.map(|(list, _)| list));
         }
         let mut taken: BTreeMap<&CloudRegion, Span> = BTreeMap::new();
         let mut selections = Vec::new();
@@ -59,7 +64,13 @@ impl CloudLists {
                 Err(None) => {}
             }
         }
-        CloudLists { selections }
+        CloudLists { selections, published }
+    }
+
+    /// Returns each list's file, and when it was published, in seconds since
+    /// the Unix epoch; of Azure's, which does not say, when it was written.
+    pub fn published(&self) -> impl Iterator<Item = &(Located<PathBuf>, u64)> {
+        self.published.iter()
     }
 }
 
@@ -126,6 +137,19 @@ struct Document {
     /// Azure.
     #[serde(default)]
     values: Vec<Tag>,
+
+    /// AWS and Google: when it was published, in seconds or milliseconds.
+    #[serde(default, rename = "syncToken")]
+    sync_token: String,
+}
+
+impl Document {
+    /// Returns when it was published, in seconds since the Unix epoch.
+    fn published(&self) -> Option<u64> {
+        let token: u64 = self.sync_token.parse().ok()?;
+        // Seconds have ten digits until the year 2286.
+        Some(if token < 10_000_000_000 { token } else { token / 1000 })
+    }
 }
 
 /// A prefix of AWS (`ip_prefix`, `region`) or Google (`ipv4Prefix`, `scope`).
@@ -154,9 +178,13 @@ struct TagProperties {
     address_prefixes: Vec<IpNet>,
 }
 
-fn read(cloud: &CloudList, sources: &mut Sources, report: &mut Report) -> Option<List> {
-    let text = sources.read(&cloud.path.value).map_err(|error| error.to_string());
-    let list = text.and_then(|file| parse(&sources.text(file)));
+/// Reads a list; says also when it was published.
+fn read(cloud: &CloudList, sources: &mut Sources, report: &mut Report) -> Option<(List, u64)> {
+    let file = sources.read(&cloud.path.value).map_err(|error| error.to_string());
+    let list = file.and_then(|file| {
+        let (list, published) = parse(&sources.text(file))?;
+        Ok((list, published.unwrap_or(sources.written(file))))
+    });
     list.map_err(|error| {
         report.add(Finding::new(
             Code::BadCloudList,
@@ -168,9 +196,10 @@ fn read(cloud: &CloudList, sources: &mut Sources, report: &mut Report) -> Option
     .ok()
 }
 
-fn parse(text: &str) -> Result<List, String> {
+fn parse(text: &str) -> Result<(List, Option<u64>), String> {
     let text = text.trim_start_matches('\u{feff}');
     let document: Document = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let published = document.published();
     let mut list = List::new();
     let mut add = |region: String, network: IpNet| {
         list.entry(region).or_default().insert(network.trunc());
@@ -188,5 +217,8 @@ fn parse(text: &str) -> Result<List, String> {
             add(region.clone(), network);
         }
     }
-    if list.is_empty() { Err("it lists no prefix of any region".into()) } else { Ok(list) }
+    match list.is_empty() {
+        true => Err("it lists no prefix of any region".into()),
+        false => Ok((list, published)),
+    }
 }

@@ -18,19 +18,30 @@ use super::range::{RangeList, RegionMap, WALL};
 use super::region::{RegionId, RegionTable};
 use super::rules::Rules;
 use super::special::{self, Kind};
+use super::usage::Usage;
 
 impl RegionMap {
     /// Compiles the map. The same input gives the same map.
     pub fn compile(table: &RegionTable, clouds: &CloudLists, databases: &Databases) -> Self {
+        Self::survey(table, clouds, databases).0
+    }
+
+    /// Compiles the map, and says what of the table places anybody.
+    pub fn survey(
+        table: &RegionTable,
+        clouds: &CloudLists,
+        databases: &Databases,
+    ) -> (Self, Usage) {
         let rules = Rules::new(table, clouds);
-        let [v4, v6] = Family::ALL.map(|family| sweep(family, &rules, databases));
+        let mut usage = Usage::default();
+        let [v4, v6] = Family::ALL.map(|family| sweep(family, &rules, databases, &mut usage));
         let names = table.regions.iter().map(|region| region.name.as_str().into()).collect();
-        RegionMap::new(v4, v6, names)
+        (RegionMap::new(v4, v6, names), usage)
     }
 }
 
 /// Collects the ranges of a family.
-fn sweep(family: Family, rules: &Rules, databases: &Databases) -> RangeList {
+fn sweep(family: Family, rules: &Rules, databases: &Databases, usage: &mut Usage) -> RangeList {
     let known = KnownFacts::new(rules);
     let mut streams = vec![
         Stream::new(rules.pieces(family).iter().map(|piece| Piece { id: piece.id + 1, ..*piece })),
@@ -50,7 +61,7 @@ fn sweep(family: Family, rules: &Rules, databases: &Databases) -> RangeList {
             end = end.min(piece.end);
         }
         let region = decided.get(&*ids).copied().unwrap_or_else(|| {
-            let region = decide(rules, &known, &ids);
+            let region = decide(rules, &known, &ids, usage);
             decided.insert(ids.as_slice().into(), region);
             region
         });
@@ -64,13 +75,16 @@ fn sweep(family: Family, rules: &Rules, databases: &Databases) -> RangeList {
 
 /// Decides for addresses by the ids of their pieces: prefix, special-purpose
 /// block, then a record of each database.
-fn decide(rules: &Rules, known: &KnownFacts<'_>, ids: &[u32]) -> RegionId {
+fn decide(rules: &Rules, known: &KnownFacts<'_>, ids: &[u32], usage: &mut Usage) -> RegionId {
     let prefix = ids[0].checked_sub(1);
     let special = match Kind::from_id(ids[1]) {
         Kind::Embedding => return WALL,
         kind => kind == Kind::Special,
     };
-    rules.place(prefix, special, &known.merge(&ids[2..])).region
+    let facts = known.merge(&ids[2..]);
+    let decision = rules.place(prefix, special, &facts);
+    usage.note(&decision.rule, &facts);
+    decision.region
 }
 
 //----------- KnownFacts -----------------------------------------------------

@@ -36,6 +36,7 @@ mod range;
 mod region;
 mod rules;
 mod special;
+mod usage;
 
 #[cfg(test)]
 mod fixture;
@@ -53,4 +54,5 @@ pub use self::region::{
     RegionTable, Subdivision,
 };
 pub use self::rules::{Decision, Rule, Rules};
-pub use self::special::{canonical, network_len};
+pub use self::special::{canonical, network_len, special_block};
+pub use self::usage::Usage;

@@ -175,6 +175,14 @@ impl RegionMap {
         Some(RegionMap { v4, v6, names })
     }
 
+    /// Returns the regions in which some address is.
+    pub fn regions(&self) -> RegionSet {
+        let groups = self.v4.groups.iter().chain(&self.v6.groups);
+        let mut regions = groups.fold(RegionSet::default(), |all, group| all.union(group));
+        regions.remove(WALL);
+        regions
+    }
+
     /// Counts the IPv4 addresses of each region, by [`RegionId`].
     pub fn ipv4_shares(&self) -> Vec<u64> {
         let mut shares = vec![0; RegionId::MAX_COUNT];

@@ -97,6 +97,21 @@ pub enum Rule {
     Default,
 }
 
+impl Rule {
+    /// Returns where the rule is written, if it is.
+    pub fn span(&self) -> Option<Span> {
+        match self {
+            Rule::Network { span, .. }
+            | Rule::Cloud { span, .. }
+            | Rule::Asn { span, .. }
+            | Rule::Subdivision { span, .. }
+            | Rule::Country { span, .. }
+            | Rule::Continent { span, .. } => Some(*span),
+            Rule::Nearest { .. } | Rule::SpecialPurpose | Rule::Default => None,
+        }
+    }
+}
+
 //----------- Rules ----------------------------------------------------------
 
 /// The rules of a region table, arranged by what they match.

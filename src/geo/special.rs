@@ -116,6 +116,14 @@ pub fn canonical(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Returns the special-purpose block that an address is in, such as a private
+/// or a documentation one.
+pub fn special_block(address: IpAddr) -> Option<&'static str> {
+    let address = canonical(address);
+    let holds = |text: &&&str| text.parse::<IpNet>().is_ok_and(|block| block.contains(&address));
+    SPECIAL.iter().find(holds).copied().filter(|_| Kind::of(address) == Kind::Special)
+}
+
 //----------- Kind -----------------------------------------------------------
 
 /// What is special about an address.
