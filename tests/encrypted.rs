@@ -691,6 +691,26 @@ fn python() -> Option<std::path::PathBuf> {
     found
 }
 
+#[test]
+fn customers_are_counted_whatever_they_ask_over() {
+    if !installed("curl") {
+        return;
+    }
+    let more = "tls = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\n[customers]\nloop = \
+                [\"127.0.0.0/8\"]\n";
+    let site = Site::quic(more);
+    let message = query_0("ns.example.", "A");
+    let replies = [
+        site.server.tcp(&message),
+        site.connect().ask(&message).unwrap(),
+        site.connect_quic(b"doq").unwrap().ask(&message).unwrap(),
+        site.post(&message).body,
+    ];
+    assert!(replies.iter().all(|reply| *reply == replies[0]));
+    let customer = &site.server.status()["limits"]["customers"][0];
+    assert_eq!((&customer["queries"], &customer["answered"]), (&4.into(), &4.into()));
+}
+
 //----------- The certificate ------------------------------------------------
 
 #[test]

@@ -272,6 +272,7 @@ mod tests {
         assert_eq!((config.tcp.connections, config.tcp.connections_per_network), (10_000, 100));
         assert_eq!(config.tcp.idle, Duration::from_secs(10));
         assert_eq!([config.tcp.read, config.tcp.write], [Duration::from_secs(5); 2]);
+        assert!(config.encrypted.is_none());
         assert_eq!(config.limit.mode, LimitMode::Off);
         assert_eq!((config.limit.errors, config.limit.missing, config.limit.answers), (50, 100, 0));
         assert_eq!(config.limit.burst, Duration::from_secs(5));
@@ -311,6 +312,14 @@ mod tests {
             idle = "30s"
             read = "2s"
             write = "1m"
+            [encrypted]
+            certificate = "cert.pem"
+            key = "/etc/ssl/key.pem"
+            tls = ["192.0.2.53:853"]
+            quic = ["192.0.2.53:853", "[2001:db8::53]:853"]
+            https = ["192.0.2.53:443"]
+            https-path = "/"
+            handshake = "3s"
             [limit]
             mode = "count"
             errors = 10
@@ -358,6 +367,11 @@ mod tests {
         assert_eq!(config.tcp.idle, Duration::from_secs(30));
         assert_eq!(config.tcp.read, Duration::from_secs(2));
         assert_eq!(config.tcp.write, Duration::from_secs(60));
+        let encrypted = config.encrypted.unwrap();
+        assert_eq!(encrypted.certificate.value, Path::new("/etc/trunkdns/cert.pem"));
+        assert_eq!(encrypted.key.value, Path::new("/etc/ssl/key.pem"));
+        assert_eq!((encrypted.tls.len(), encrypted.quic.len(), encrypted.https.len()), (1, 2, 1));
+        assert_eq!((&encrypted.path[..], encrypted.handshake), ("/", Duration::from_secs(3)));
         let limit = config.limit;
         assert_eq!((limit.mode, limit.errors, limit.missing), (LimitMode::Count, 10, 20));
         assert_eq!((limit.answers, limit.burst), (20_000, Duration::from_secs(10)));

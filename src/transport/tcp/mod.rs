@@ -79,22 +79,24 @@ impl Dialect {
     }
 
     /// Serves a connection to its end.
-    async fn serve(self, stream: TcpStream, mut session: Session) {
+    async fn serve(self, stream: TcpStream, session: Session) {
         let mut lane = session.lane.clone();
         match self {
             Dialect::Plain => Connection::new(Stream::Plain(stream), session).run().await,
-            Dialect::Tls(tls) => {
-                if let Some(stream) = session.shake_hands(tls.accept(stream)).await {
-                    Connection::new(Stream::Tls(stream.into()), session).run().await;
-                }
-            }
-            Dialect::Https(tls, path) => {
-                if let Some(stream) = session.shake_hands(tls.accept(stream)).await {
-                    https::serve(stream, path, session).await;
-                }
-            }
+            // In a place of its own: it is larger by KiB than plain ones are.
+            encrypted => Box::pin(encrypted.serve_encrypted(stream, session)).await,
         }
         lane.count(Counter::Closed);
+    }
+
+    async fn serve_encrypted(self, stream: TcpStream, mut session: Session) {
+        let (Dialect::Tls(tls) | Dialect::Https(tls, _)) = &self else { return };
+        let handshake = Box::pin(tls.accept(stream));
+        let Some(stream) = session.shake_hands(handshake).await else { return };
+        match self {
+            Dialect::Https(_, path) => Box::pin(https::serve(stream, path, session)).await,
+            _ => Connection::new(Stream::Tls(stream.into()), session).run().await,
+        }
     }
 }
 
