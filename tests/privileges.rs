@@ -246,16 +246,20 @@ fn a_server_that_cannot_become_its_user_says_why_and_ends() {
 }
 
 #[test]
-fn a_server_that_is_its_user_already_needs_no_root() {
+fn a_server_that_is_its_user_already_needs_one_capability_and_gives_it_up() {
     if !is_root() {
         return;
     }
-    let place = Place::new("127.0.0.1:0", &format!("user = \"{OTHER}\""), "");
+    let listen = format!("127.0.0.1:{}", privileged_port());
+    let place = Place::new(&listen, &format!("user = \"{OTHER}\""), "");
     fs::create_dir(place.path().join("state")).unwrap();
     let uid = number("/etc/passwd", OTHER);
     std::os::unix::fs::chown(place.path().join("state"), Some(uid), None).unwrap();
-    let mut command = place.as_user(OTHER);
-    command.arg("--config").arg(place.config()).arg("serve");
+    // As systemd does it by AmbientCapabilities.
+    let mut command = Command::new("setpriv");
+    command.args(["--inh-caps", "+net_bind_service", "--ambient-caps", "+net_bind_service"]);
+    let plain = place.as_user(OTHER);
+    command.args(plain.get_args()).arg("--config").arg(place.config()).arg("serve");
     let mut child = command.stdout(Stdio::null()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     while !place.run_as(OTHER, "status").status.success() {
@@ -263,7 +267,9 @@ fn a_server_that_is_its_user_already_needs_no_root() {
         std::thread::sleep(Duration::from_millis(50));
     }
     for thread in threads(child.id()) {
-        assert_field(&thread, "CapPrm", "0000000000000000");
+        for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+            assert_field(&thread, set, "0000000000000000");
+        }
         assert_field(&thread, "NoNewPrivs", "1");
     }
     child.kill().unwrap();
