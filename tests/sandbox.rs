@@ -27,6 +27,7 @@ fn what_the_server_needs_is_left_and_nothing_else() {
         read: [path("etc/file")].into(),
         state: path("state"),
         control: path("run/control.sock"),
+        ports: Vec::new(),
     });
     let in_force = sandbox::in_force().unwrap();
     let has = |what: &str| in_force.parts.iter().any(|part| part.starts_with(what));

@@ -13,7 +13,7 @@
 //! stack in use fails on an answer, that a failover order has one thing in
 //! common, that a rule never counts. `docs/findings.md` has the reason for each.
 //!
-//! Pure: no I/O and no clock. A lint is a function over the [`Subject`], which
+//! Pure: no I/O and no clock. A lint is a function over the `Subject`, which
 //! costs no more than compiling the zone did: a server that starts with 10,000
 //! zones lints them all.
 //!

@@ -259,7 +259,11 @@ impl Headers {
                 continue;
             }
             let (name, value) = line.split_once(':').ok_or(Malformed::Header)?;
-            fields.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+            let name = name.trim_end();
+            if !is_token(name) {
+                return Err(Malformed::Header);
+            }
+            fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
         Ok(Headers(fields))
     }

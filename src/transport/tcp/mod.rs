@@ -5,7 +5,7 @@
 //! are answered in order, and one write carries the answers to all that one
 //! read has brought.
 //!
-//! Everything about a connection has a limit: [`Tcp`] has those that an
+//! Everything about a connection has a limit: `[tcp]` has those that an
 //! operator can set. How long it lasts and how much it asks has none.
 //!
 //! ```text
