@@ -297,6 +297,22 @@ fn the_tables_on_the_disk_are_explained_with_every_place() {
 }
 
 #[test]
+fn tables_that_are_served_with_an_excuse_are_explained_like_others() {
+    let mut world = world();
+    let config = world.text("trunkdns.toml");
+    world.file("trunkdns.toml", format!("{config}[zones]\nlenient = true\n"));
+    world.file(
+        "zones/carrier.example.com/records.zone",
+        format!("{RECORDS}elsewhere.example. TXT outside\n"),
+    );
+    let (code, text) =
+        run(&world, "explain a.wild.carrier.example.com TXT --from 10.2.0.1 --tables", "");
+    assert_eq!(code, Some(0), "{text}");
+    let written = "      the master file, zones/carrier.example.com/records.zone:2:1\n";
+    assert!(text.contains(written), "{text}");
+}
+
+#[test]
 fn a_table_of_addresses_is_explained_in_one_call() {
     let world = world();
     let input = "10.1.0.1\n\n# a comment\n10.2.0.0/16  Frankfurt\n192.0.2.1, lab\n";

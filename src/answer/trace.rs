@@ -6,9 +6,9 @@
 use std::net::IpAddr;
 
 use super::exchange::{Exchange, Lens};
-use super::resolve::{Data, Owner};
+use super::resolve::Data;
 use super::{
-    CLASS_IN, Cause, Client, Ttls, find_timeline, handover_scope, owner, resolve, resolve_in, scope,
+    CLASS_IN, Client, Ttls, find_timeline, handover_scope, owner, resolve, resolve_in, scope,
 };
 use crate::geo::{RegionId, RegionSet};
 use crate::snapshot::{Moment, Snapshot, Timeline, Version};
@@ -45,8 +45,6 @@ pub fn trace<'s>(
     let records = resolution.records.iter().map(|rrset| TracedRrset {
         section: rrset.section,
         owner: owner(&query, rrset).into(),
-        is_made: matches!(rrset.data, Data::Made(_)),
-        is_at_question: rrset.owner == Owner::Question,
         rtype: rrset.rtype,
         ttl: rrset.ttl,
         lowered: Ttls { cap: None, ..ttls }.of(&query, rrset),
@@ -61,7 +59,6 @@ pub fn trace<'s>(
         version,
         address,
         region,
-        cause: resolution.cause,
         same: resolution.same,
         own_scope: prefix.map(|_| scope(version, address, &resolution.same)),
         scope: prefix.map(|_| handover_scope(&view, address, question, &resolution)),
@@ -87,9 +84,6 @@ pub struct Trace<'s> {
 
     /// The region it is in.
     pub region: RegionId,
-
-    /// Why there is this answer.
-    pub cause: Cause,
 
     /// The regions whose clients get the same.
     pub same: RegionSet,
@@ -120,12 +114,6 @@ pub struct TracedRrset {
 
     /// The owner in wire format.
     pub owner: Box<[u8]>,
-
-    /// Whether it follows from the question instead of standing in the zone.
-    pub is_made: bool,
-
-    /// Whether the owner is the name asked for: a wildcard may have stood in.
-    pub is_at_question: bool,
 
     /// The type.
     pub rtype: Rtype,

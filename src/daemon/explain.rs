@@ -6,11 +6,10 @@ use std::sync::Arc;
 use super::load;
 use crate::compile::Origins;
 use crate::config;
-use crate::diag::{Report, Sources};
+use crate::diag::Report;
 use crate::explain::{self, Explanation, Request, Usage, Written};
-use crate::geo::RegionTable;
 use crate::snapshot::{Moment, Snapshot, Variant, Version, Zone};
-use crate::state::{Kept, KeptZone, Shared};
+use crate::state::{Kept, KeptZone};
 use crate::wire::{Name, Rtype};
 
 /// Explains the answers that clients get from a snapshot.
@@ -23,9 +22,10 @@ pub fn explain(
     request: &Request,
 ) -> Result<Vec<Explanation>, String> {
     let zone = zone_of(kept, &request.name);
-    let regions = read_regions(&kept.shared);
+    let regions = load::read_kept(&kept.shared.regions, config::read_regions);
     let tables = zone.zip(regions.as_ref()).and_then(|(zone, regions)| {
-        load::read_texts(&zone.tables, regions).map(|(tables, sources)| (tables, sources, regions))
+        let (tables, sources) = load::read_texts(&zone.tables, regions, &mut Report::default());
+        Some((tables?, sources, regions))
     });
     let written = tables.as_ref().map(|(tables, sources, regions)| Written {
         origins: Origins::new(tables, regions),
@@ -44,11 +44,12 @@ pub fn explain(
 /// its name or an address of it.
 pub fn usages(kept: &Kept, what: &str) -> Vec<Usage> {
     let Some(meant) = Meant::read(what) else { return Vec::new() };
-    let Some(regions) = read_regions(&kept.shared) else { return Vec::new() };
+    let regions = load::read_kept(&kept.shared.regions, config::read_regions);
+    let Some(regions) = regions else { return Vec::new() };
     let zones = kept.zones.values().filter(|zone| meant.occurs_in(&zone.timeline.newest().zone));
     let usages = zones.filter_map(|zone| {
-        let (tables, sources) = load::read_texts(&zone.tables, &regions)?;
-        Some(explain::usages(&tables, &regions, &sources, |name, addresses| {
+        let (tables, sources) = load::read_texts(&zone.tables, &regions, &mut Report::default());
+        Some(explain::usages(&tables?, &regions, &sources, |name, addresses| {
             meant.is(name, addresses)
         }))
     });
@@ -60,11 +61,6 @@ fn zone_of<'k>(kept: &'k Kept, name: &str) -> Option<&'k KeptZone> {
     let name = Name::parse(name, &Name::root()).ok()?;
     let origins = std::iter::successors(Some(name), Name::parent);
     origins.filter_map(|origin| kept.zones.get(&origin)).map(|zone| &**zone).next()
-}
-
-fn read_regions(shared: &Shared) -> Option<RegionTable> {
-    let mut sources = Sources::of_texts(shared.regions.files.iter().cloned());
-    config::read_regions(&mut sources, &shared.regions.path, &mut Report::default())
 }
 
 //----------- Meant ----------------------------------------------------------

@@ -389,33 +389,43 @@ fn is_whole(report: &Report) -> bool {
         .all(|finding| finding.severity() == Severity::Warning || finding.code == Code::UnknownKey)
 }
 
-/// Reads the tables of a zone from texts that stand for its files, with the
-/// positions in them; nothing where they cannot be read.
-pub fn read_texts(tables: &Tables, regions: &RegionTable) -> Option<(ZoneTables, Sources)> {
+/// Reads a file that was kept.
+pub fn read_kept<T>(
+    tables: &Tables,
+    read: impl Fn(&mut Sources, &Path, &mut Report) -> Option<T>,
+) -> Option<T> {
     let mut sources = Sources::of_texts(tables.files.iter().cloned());
-    let mut report = Report::default();
-    let zone = config::read_zone(&mut sources, &tables.path, regions, &mut report);
-    Some((zone.filter(|_| is_whole(&report))?, sources))
+    read(&mut sources, &tables.path, &mut Report::default())
 }
 
-/// Compiles a zone from texts that stand for its files.
+/// Reads the tables of a zone that were kept, with the files to find
+/// positions in; no tables where something of them is lost.
 ///
-/// They were kept: what the operator allowed then has an excuse now. `serial`
-/// is the SOA serial where the tables fix none. Fails with the first thing
-/// that is found wrong.
+/// What the operator allowed when they were served has an excuse now.
+pub fn read_texts(
+    tables: &Tables,
+    regions: &RegionTable,
+    report: &mut Report,
+) -> (Option<ZoneTables>, Sources) {
+    let mut sources = Sources::of_texts(tables.files.iter().cloned());
+    let zone = config::read_zone(&mut sources, &tables.path, regions, report);
+    report.excuse();
+    (zone.filter(|_| is_whole(report)), sources)
+}
+
+/// Compiles a zone from tables that were kept.
+///
+/// `serial` is the SOA serial where the tables fix none. Fails with the first
+/// thing that is found wrong.
 pub fn compile_texts(
     tables: &Tables,
     regions: &RegionTable,
     serial: u32,
 ) -> Result<Arc<Zone>, String> {
-    let mut sources = Sources::of_texts(tables.files.iter().cloned());
     let mut report = Report::default();
-    let read = config::read_zone(&mut sources, &tables.path, regions, &mut report);
-    report.excuse();
-    let zone = read.filter(|_| is_whole(&report));
-    let zone = zone.and_then(|zone: ZoneTables| {
-        compile::compile(&zone, regions, serial, Checks::Lenient, &mut report)
-    });
+    let (zone, sources) = read_texts(tables, regions, &mut report);
+    let zone = zone
+        .and_then(|zone| compile::compile(&zone, regions, serial, Checks::Lenient, &mut report));
     zone.filter(|_| !report.has_errors()).map(Arc::new).ok_or_else(|| {
         let findings = report.findings();
         let error = findings.iter().find(|finding| finding.severity() == Severity::Error);

@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 
 use super::board::{Board, Outcome, StateHealth};
 use super::guard;
-use super::load::{self, Loaded, LoadedZone, compile_texts};
+use super::load::{self, Loaded, LoadedZone, compile_texts, read_kept};
 use super::publish::{Candidate, Changes, Draft, Edit};
 use crate::clock::{self, Clock};
 use crate::config::model::{Config, Encrypted, Handover, HandoverMode};
@@ -846,15 +846,6 @@ fn with_priorities_of(tables: &Tables, others: &Tables) -> Tables {
         (None, _) => {}
     }
     tables
-}
-
-/// Reads a file that was kept.
-fn read_kept<T>(
-    tables: &Tables,
-    read: impl Fn(&mut Sources, &Path, &mut Report) -> Option<T>,
-) -> Option<T> {
-    let mut sources = Sources::of_texts(tables.files.iter().cloned());
-    read(&mut sources, &tables.path, &mut Report::default())
 }
 
 //============ Errors ========================================================
