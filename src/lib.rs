@@ -36,6 +36,7 @@
 //! - [`resolver`]: what a resolver hands out, against that.
 //! - [`sip`]: whether endpoints answer SIP.
 //! - [`rehearse`]: a failure before it happens.
+//! - [`genesys`]: what the platform is told of trunks.
 //! - [`cli`]: one file a command.
 //!
 //! # What is deliberately absent
@@ -54,6 +55,7 @@ pub mod config;
 pub mod daemon;
 pub mod diag;
 pub mod explain;
+pub mod genesys;
 pub mod geo;
 pub mod limit;
 pub mod lint;

@@ -6,6 +6,7 @@
 
 mod check;
 mod explain;
+mod export;
 mod manual;
 mod probe;
 mod probe_dns;
@@ -39,6 +40,7 @@ pub fn run() -> ExitCode {
         Command::Probe(subject) => probe::run(&arguments.config, &subject),
         Command::Manual(options) => manual::run(&options),
         Command::Rehearse(options) => rehearse::run(&arguments.config, &options),
+        Command::Export(platform) => export::run(&arguments.config, &platform),
     }
 }
 
@@ -79,6 +81,10 @@ enum Command {
 
     /// Play a failure: what callers will see, when, and what resolvers will cost.
     Rehearse(Box<rehearse::Options>),
+
+    /// Print what platforms must be told to fit the tables, or compare it with what they have.
+    #[command(subcommand)]
+    Export(export::Platform),
 
     /// Write manual pages and completions of shells, for packages.
     #[command(hide = true)]
