@@ -91,7 +91,8 @@ impl Place {
         let output =
             Command::new("sh").args(["-c", &command]).current_dir(folder).output().unwrap();
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        text.replace("127.51.100.", "198.51.100.")
+        text.replace(&format!("{}/", folder.display()), "")
+            .replace("127.51.100.", "198.51.100.")
             .replace(&self.resolver.address.to_string(), "192.0.2.1:53")
             .replace(&format!(":{}", self.plain), ":5060")
             .replace(&format!(":{}", self.encrypted), ":5061")

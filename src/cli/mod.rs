@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "this is where people are talked to")]
 
 mod check;
+mod drain;
 mod explain;
 mod export;
 mod manual;
@@ -35,6 +36,8 @@ pub fn run() -> ExitCode {
         Command::Serve => serve::run(&arguments.config),
         Command::Check(options) => check::run(&arguments.config, &options),
         Command::Reload(options) => reload::run(&arguments.config, &options),
+        Command::Drain(options) => drain::run(&arguments.config, &options),
+        Command::Undrain(options) => drain::end(&arguments.config, &options),
         Command::Status(options) => status::run(&arguments.config, &options),
         Command::Explain(options) => explain::run(&arguments.config, &options),
         Command::Probe(subject) => probe::run(&arguments.config, &subject),
@@ -68,6 +71,12 @@ enum Command {
 
     /// Have the running server take in the files, and wait until it has.
     Reload(reload::Options),
+
+    /// Take an endpoint to the end of its failover order, through a handover.
+    Drain(drain::Options),
+
+    /// Bring a drained endpoint back to its place.
+    Undrain(drain::Ending),
 
     /// Show how the running server is.
     Status(status::Options),

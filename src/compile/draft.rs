@@ -1,8 +1,9 @@
 //! RRsets on their way into a zone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::drain;
 use crate::diag::Span;
 use crate::geo::{RegionId, RegionSet};
 use crate::wire::{Name, Rtype};
@@ -29,6 +30,22 @@ pub(super) struct Draft {
 
     /// Which table gives it.
     pub(super) table: Table,
+}
+
+impl Draft {
+    /// Moves drained endpoints of SRV records behind all others.
+    pub(super) fn drain(&mut self, drained: &BTreeSet<Name>) {
+        if self.rtype != Rtype::SRV {
+            return;
+        }
+        let lists = match &mut self.records {
+            Records::Fixed(list) => std::slice::from_mut(list),
+            Records::Steered(lists) => lists,
+        };
+        for list in lists {
+            *list = drain::behind(std::mem::take(list), drained);
+        }
+    }
 }
 
 /// A table that publishes RRsets.

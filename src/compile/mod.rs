@@ -7,7 +7,8 @@
 //! ```
 //!
 //! - `publish` turns each table into draft RRsets: an
-//!   owner, a type, a TTL, and the records that each region sees.
+//!   owner, a type, a TTL, and the records that each region sees, drained
+//!   endpoints behind all others.
 //! - `check` joins the drafts and reports what contradicts.
 //! - `tree` builds the immutable [`Zone`].
 //!
@@ -16,6 +17,7 @@
 
 mod check;
 mod draft;
+mod drain;
 mod origin;
 mod publish;
 mod tree;

@@ -80,10 +80,13 @@ impl<'t> Origins<'t> {
         for service in &self.tables.services {
             for row in &service.rows {
                 for cell in &row.cells {
-                    if cell.endpoints.iter().any(|endpoint| endpoint.target.span == span) {
+                    let mut endpoints = cell.endpoints.iter();
+                    if let Some(endpoint) = endpoints.find(|one| one.target.span == span) {
                         let tier = &cell.tier.value;
                         let row = self.row_name(row.key.value);
-                        return Some(format!("{tier} of {row}"));
+                        let is_drained = self.tables.drained.contains(&endpoint.target.value);
+                        let drained = if is_drained { ", drained" } else { "" };
+                        return Some(format!("{tier} of {row}{drained}"));
                     }
                 }
             }

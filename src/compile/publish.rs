@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::draft::{self, Draft, Rdata, Records, Table};
+use super::drain;
 use crate::config::model::{
     Cell, Host, NAPTR_SERVICES, Record, Row, RowKey, Service, Soa, ZoneTables,
 };
@@ -179,25 +180,42 @@ impl<'a> Publisher<'a> {
         let Some(row) = self.row(service, region) else {
             return Vec::new();
         };
-        (0..service.tiers.len())
+        let records = (0..service.tiers.len())
             .filter_map(|at| Some((at, cell(row, &service.tiers[at].name.value)?)))
             .flat_map(|(at, cell)| self.cell_set(service, at, cell))
-            .collect()
+            .collect();
+        drain::behind(records, &self.tables.drained)
     }
 
     /// Returns the SRV records of one tier for the clients of a region.
     ///
     /// Where the row lacks the tier, the nearest earlier tier that it has
     /// answers, else the nearest later: the name has records for everybody.
+    /// Where all endpoints of the tier are drained, those of the next tier
+    /// that are not come before them, else of the one before.
     fn tier_set(&self, service: &Service, region: RegionId, tier: usize) -> Vec<Rdata> {
         let Some(row) = self.row(service, region) else {
             return Vec::new();
         };
-        let mut nearest = (0..=tier).rev().chain(tier + 1..service.tiers.len());
-        nearest
-            .find_map(|at| Some((at, cell(row, &service.tiers[at].name.value)?)))
-            .map(|(at, cell)| self.cell_set(service, at, cell))
-            .unwrap_or_default()
+        let count = service.tiers.len();
+        let set_of = |at: usize| {
+            let cell = cell(row, &service.tiers[at].name.value)?;
+            Some(self.cell_set(service, at, cell))
+        };
+        let mut nearest = (0..=tier).rev().chain(tier + 1..count);
+        let found = nearest.find_map(|at| Some((at, set_of(at)?)));
+        let Some((at, mut records)) = found else { return Vec::new() };
+        let drained = &self.tables.drained;
+        let is_drained = |record: &Rdata| drain::is_drained(record, drained);
+        if records.iter().all(is_drained) {
+            let instead = (at + 1..count).chain((0..at).rev()).filter_map(set_of);
+            let mut instead = instead.map(|mut records| {
+                records.retain(|record| !is_drained(record));
+                records
+            });
+            records.extend(instead.find(|records| !records.is_empty()).unwrap_or_default());
+        }
+        drain::behind(records, drained)
     }
 
     /// Returns the row that the clients of a region get, in the priority
@@ -265,11 +283,15 @@ impl<'a> Publisher<'a> {
             let records = Records::Steered(lists.collect());
             let owner = geo.owner.value.clone();
             self.add(Table::Geo, owner, geo.rtype, geo.ttl, records, geo.owner.span);
+            if let Some(draft) = self.drafts.last_mut() {
+                draft.drain(&self.tables.drained);
+            }
         }
     }
 
     /// Publishes the records of the master file, joined to RRsets.
     fn master_file(&mut self) {
+        let first = self.drafts.len();
         let mut seen: BTreeMap<(&Name, Rtype), (usize, u32)> = BTreeMap::new();
         for record in &self.tables.records {
             let rdata = Rdata { octets: record.rdata.clone(), span: record.span };
@@ -291,6 +313,9 @@ impl<'a> Publisher<'a> {
             if let Records::Fixed(list) = &mut draft.records {
                 list.push(rdata);
             }
+        }
+        for draft in &mut self.drafts[first..] {
+            draft.drain(&self.tables.drained);
         }
     }
 

@@ -4,6 +4,7 @@
 //! compiler joins the tables of a zone, and what does not fit together is
 //! reported where it was written.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -314,6 +315,36 @@ pub struct ZoneTables {
 
     /// `[check] allow`: warnings of this zone that are not shown.
     pub allow: Vec<Code>,
+
+    /// Endpoints that are to come behind all others: no file's, but the
+    /// operator's by command.
+    pub drained: BTreeSet<Name>,
+}
+
+impl ZoneTables {
+    /// Returns the tables with endpoints drained, as far as they have them.
+    #[must_use]
+    pub fn draining(mut self, drained: &BTreeSet<Name>) -> Self {
+        if !drained.is_empty() {
+            self.drained = self.targets().filter(|target| drained.contains(target)).collect();
+        }
+        self
+    }
+
+    /// Returns the targets of all SRV records, some of them again.
+    pub fn targets(&self) -> impl Iterator<Item = Name> {
+        let rows = self.services.iter().flat_map(|service| &service.rows);
+        let endpoints = rows.flat_map(|row| &row.cells).flat_map(|cell| &cell.endpoints);
+        let listed = self.records.iter().map(|record| (record.rtype, &record.rdata));
+        let steered = self.geo.iter().flat_map(|geo| {
+            let rdatas = geo.variants.iter().flat_map(|variant| &variant.rdatas);
+            rdatas.map(|rdata| (geo.rtype, &rdata.value))
+        });
+        let srv = listed.chain(steered).filter(|(rtype, _)| *rtype == Rtype::SRV);
+        // Priority, weight and port come first (RFC 2782).
+        let others = srv.filter_map(|(_, rdata)| Name::from_wire(rdata.get(6..)?).ok());
+        endpoints.map(|endpoint| endpoint.target.value.clone()).chain(others)
+    }
 }
 
 /// `[soa]` (RFC 1035 section 3.3.13; times in seconds)

@@ -1,6 +1,6 @@
 //! Zone folders: `zone.toml` and what stands beside it.
 
-use std::collections::{HashMap, hash_map};
+use std::collections::{BTreeSet, HashMap, hash_map};
 use std::path::Path;
 
 use super::allow::allow;
@@ -152,6 +152,7 @@ impl Zone {
             effective: None,
             records: Vec::new(),
             allow: self.allow,
+            drained: BTreeSet::new(),
         })
     }
 }

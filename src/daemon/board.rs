@@ -86,6 +86,11 @@ impl Outcome {
             && held(self) == held(other)
     }
 
+    /// Says whether all is well and nothing is new.
+    pub fn says_nothing(&self) -> bool {
+        self.is_whole && self.lines.is_empty() && self.findings.is_empty() && self.warnings == 0
+    }
+
     /// Says how many warnings there are, if there are any.
     pub fn warned(&self) -> Option<String> {
         let warnings = count(self.warnings, "warning");

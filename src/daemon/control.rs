@@ -54,6 +54,9 @@ pub enum Command {
         zones: Vec<String>,
     },
 
+    /// Have endpoints come behind all others, or no longer.
+    Drain(Drain),
+
     /// Say how things are.
     Status,
 
@@ -67,12 +70,46 @@ pub enum Command {
     },
 }
 
+/// Endpoints that are to come behind all others, or no longer.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Drain {
+    /// An endpoint's name, perhaps with `*` for any characters, or a region.
+    pub what: String,
+
+    /// The zone whose endpoints are meant; all without one.
+    pub zone: Option<String>,
+
+    /// Whether it is to end.
+    pub ends: bool,
+
+    /// When it is to take effect, in seconds since the Unix epoch.
+    pub at: Option<u64>,
+
+    /// For how long, in seconds.
+    pub lasts: Option<u64>,
+
+    /// Whether it is to be in force at once.
+    pub now: bool,
+
+    /// Whether it is meant where nobody else is left.
+    pub force: bool,
+}
+
 /// What became of it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "reply", rename_all = "kebab-case")]
 pub enum Reply {
     /// Of a reload.
     Reload(Outcome),
+
+    /// Of draining.
+    Drain {
+        /// What became of it.
+        outcome: Outcome,
+        /// The endpoints that were meant.
+        endpoints: Vec<String>,
+    },
 
     /// Of a question for the status.
     Status(Box<Status>),

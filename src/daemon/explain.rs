@@ -25,7 +25,7 @@ pub fn explain(
     let regions = load::read_kept(&kept.shared.regions, config::read_regions);
     let tables = zone.zip(regions.as_ref()).and_then(|(zone, regions)| {
         let (tables, sources) = load::read_texts(&zone.tables, regions, &mut Report::default());
-        Some((tables?, sources, regions))
+        Some((tables?.draining(&zone.drained), sources, regions))
     });
     let written = tables.as_ref().map(|(tables, sources, regions)| Written {
         origins: Origins::new(tables, regions),

@@ -18,7 +18,7 @@ use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
 use crate::lint::{self, Context, Servers};
 use crate::snapshot::{Policy, Settings, Snapshot, Timeline, Version, Zone};
 use crate::state::{Kept, KeptZone, Shared, Tables};
-use crate::wire::CookieSecrets;
+use crate::wire::{CookieSecrets, Name};
 
 /// Reads and compiles everything that a configuration file names.
 ///
@@ -134,6 +134,9 @@ pub struct LoadedZone {
     /// The files as they were read.
     pub tables: Arc<Tables>,
 
+    /// Those of its endpoints that are drained.
+    pub drained: Arc<BTreeSet<Name>>,
+
     /// When the last of them was written, in seconds since the Unix epoch.
     pub modified: u64,
 
@@ -165,7 +168,8 @@ impl Loaded {
             let (origin, serial) = (zone.origin().clone(), zone.serial());
             let version = Version::new(zone, kept.shared.map.clone());
             let timeline = Arc::new(Timeline::new(Arc::new(version), published));
-            let zone = KeptZone { timeline, tables, scheduled: None, serial };
+            let drained = Arc::default();
+            let zone = KeptZone { timeline, tables, drained, scheduled: None, serial };
             kept.zones.insert(origin, Arc::new(zone));
         }
         kept
@@ -354,7 +358,8 @@ fn compile_sound(
     report: &mut Report,
 ) -> Option<LoadedZone> {
     let is_sound = !report.has_errors();
-    let tables = folder.tables.filter(|_| is_whole(report))?;
+    let drained = known.map(Kept::drained).unwrap_or_default();
+    let tables = folder.tables.filter(|_| is_whole(report))?.draining(&drained);
     let files = sources.texts(folder.files.clone()).collect();
     let files = Arc::new(Tables { path: folder.folder, files });
     let modified = sources.modified(folder.files);
@@ -362,6 +367,7 @@ fn compile_sound(
     let newest = known.map(|known| known.timeline.newest().zone.clone());
     let unchanged =
         newest.clone().filter(|_| known.is_some_and(|known| known.is_made_of(&files, regions)));
+    let drained = Arc::new(tables.drained.clone());
     let zone = match unchanged {
         Some(zone) => zone,
         None => {
@@ -375,7 +381,8 @@ fn compile_sound(
     };
     let effective = tables.effective.map(|effective| effective.value);
     let servers = context.map(|_| Servers::of(&tables)).unwrap_or_default();
-    is_sound.then_some(LoadedZone { zone, tables: files, modified, effective, servers })
+    let tables = files;
+    is_sound.then_some(LoadedZone { zone, tables, drained, modified, effective, servers })
 }
 
 /// Says whether all that folders hold was read.
@@ -422,11 +429,24 @@ pub fn compile_texts(
     regions: &RegionTable,
     serial: u32,
 ) -> Result<Arc<Zone>, String> {
+    compile_draining(tables, regions, serial, &BTreeSet::new()).map(|(zone, _)| zone)
+}
+
+/// Compiles a zone from tables that were kept, with endpoints drained; returns
+/// which of them it has, too.
+pub fn compile_draining(
+    tables: &Tables,
+    regions: &RegionTable,
+    serial: u32,
+    drained: &BTreeSet<Name>,
+) -> Result<(Arc<Zone>, Arc<BTreeSet<Name>>), String> {
     let mut report = Report::default();
     let (zone, sources) = read_texts(tables, regions, &mut report);
-    let zone = zone
-        .and_then(|zone| compile::compile(&zone, regions, serial, Checks::Lenient, &mut report));
-    zone.filter(|_| !report.has_errors()).map(Arc::new).ok_or_else(|| {
+    let zone = zone.map(|zone| zone.draining(drained)).and_then(|tables| {
+        let zone = compile::compile(&tables, regions, serial, Checks::Lenient, &mut report)?;
+        Some((Arc::new(zone), Arc::new(tables.drained)))
+    });
+    zone.filter(|_| !report.has_errors()).ok_or_else(|| {
         let findings = report.findings();
         let error = findings.iter().find(|finding| finding.severity() == Severity::Error);
         error.map_or_else(

@@ -109,6 +109,8 @@ impl StatusCollector {
         metrics.gauge("handovers_pending", help, status.handovers.len() as u64)?;
         let help = "Tables that wait for the time they name.";
         metrics.gauge("scheduled", help, status.scheduled.len() as u64)?;
+        let help = "Endpoints that are drained, or will be.";
+        metrics.gauge("drains", help, status.drains.len() as u64)?;
         let shown = || status.handovers.iter().take(ZONES_MAX);
         let left = |time: u64| time.saturating_sub(status.now) as f64;
         let series = shown().map(|next| ([("zone", &*next.zone)], left(next.effective)));

@@ -11,6 +11,7 @@
 
 pub mod board;
 pub mod control;
+pub mod drain;
 pub mod encryption;
 pub mod explain;
 mod http;
@@ -117,7 +118,7 @@ async fn run(path: PathBuf, binder: Binder, ready: impl FnOnce(String)) -> Resul
             _ = hangup.recv() => {
                 let request = Request { by: "SIGHUP".into(), ..Request::default() };
                 // The plane lives as long as `jobs`.
-                let _ = jobs.send(Job { request, reply: None });
+                let _ = jobs.send(Job::Reload { request, reply: None });
             }
             Some(order) = orders.recv() => server.obey(order, &jobs),
         }
@@ -242,11 +243,29 @@ impl Server {
                     let request = Request { by: order.peer, now, force, zones };
                     let (reply, answer) = oneshot::channel();
                     // The plane lives as long as `jobs`.
-                    let _ = jobs.send(Job { request, reply: Some(reply) });
+                    let _ = jobs.send(Job::Reload { request, reply: Some(reply) });
                     tokio::spawn(async move {
                         if let Ok(outcome) = answer.await {
                             let _ = order.reply.send(Reply::Reload(outcome));
                         }
+                    });
+                }
+                Err(why) => drop(order.reply.send(Reply::Refused { why })),
+            },
+            Command::Drain(drain) => match drain_request(&drain, order.peer) {
+                Ok(request) => {
+                    let (reply, answer) = oneshot::channel();
+                    let _ = jobs.send(Job::Drain { request, ends: drain.ends, reply });
+                    tokio::spawn(async move {
+                        let reply = match answer.await {
+                            Ok(Ok((outcome, endpoints))) => {
+                                let endpoints = endpoints.iter().map(Name::to_string).collect();
+                                Reply::Drain { outcome, endpoints }
+                            }
+                            Ok(Err(why)) => Reply::Refused { why },
+                            Err(_) => return,
+                        };
+                        let _ = order.reply.send(reply);
                     });
                 }
                 Err(why) => drop(order.reply.send(Reply::Refused { why })),
@@ -289,6 +308,19 @@ impl Server {
         };
         Status::new(&self.board.load(), around)
     }
+}
+
+fn drain_request(command: &control::Drain, by: String) -> Result<drain::Request, String> {
+    let zone = command.zone.as_ref().map(|zone| names(std::slice::from_ref(zone)));
+    Ok(drain::Request {
+        by,
+        what: command.what.clone(),
+        zone: zone.transpose()?.and_then(|names| names.into_iter().next()),
+        effective: command.at,
+        lasts: command.lasts,
+        now: command.now,
+        force: command.force,
+    })
 }
 
 /// Reads the names of zones, with or without the last dot.

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::board::Outcome;
+use super::drain;
 use super::publisher::{Publisher, Request};
 use super::watch::Watch;
 use crate::clock;
+use crate::wire::Name;
 
 /// How often the clock and the timelines are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -18,15 +20,33 @@ const TICK: Duration = Duration::from_secs(1);
 /// Who asks for a reload when files have changed.
 const BY_WATCH: &str = "the file watch";
 
-/// A reload that somebody asks for.
+/// What somebody asks for.
 #[derive(Debug)]
-pub(super) struct Job {
-    /// How.
-    pub(super) request: Request,
+pub(super) enum Job {
+    /// A reload.
+    Reload {
+        /// How.
+        request: Request,
 
-    /// Who waits for the outcome.
-    pub(super) reply: Option<oneshot::Sender<Outcome>>,
+        /// Who waits for the outcome.
+        reply: Option<oneshot::Sender<Outcome>>,
+    },
+
+    /// Endpoints that are to come behind all others, or no longer.
+    Drain {
+        /// Which, and how.
+        request: drain::Request,
+
+        /// Whether it is no longer.
+        ends: bool,
+
+        /// Who waits for the outcome, and for the endpoints that were meant.
+        reply: oneshot::Sender<Drained>,
+    },
 }
+
+/// What became of draining.
+pub(super) type Drained = Result<(Outcome, Vec<Name>), String>;
 
 //----------- Plane ----------------------------------------------------------
 
@@ -59,7 +79,7 @@ impl Plane {
                     // What has been asked for by now is done in one go where
                     // it is the same.
                     let jobs: Vec<_> = [job].into_iter().chain(jobs.try_iter()).collect();
-                    self.reload_all(jobs);
+                    self.work(jobs);
                 }
                 Err(RecvTimeoutError::Timeout) => self.do_what_is_due(),
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -67,17 +87,57 @@ impl Plane {
         }
     }
 
-    fn reload_all(&mut self, mut jobs: Vec<Job>) {
-        while !jobs.is_empty() {
-            let first = jobs[0].request.clone();
-            let (same, others): (Vec<_>, Vec<_>) =
-                jobs.into_iter().partition(|job| job.request.asks_the_same(&first));
-            jobs = others;
-            let outcome = self.reload(&first);
-            for reply in same.into_iter().filter_map(|job| job.reply) {
+    fn work(&mut self, jobs: Vec<Job>) {
+        let mut reloads: Vec<(Request, Vec<oneshot::Sender<Outcome>>)> = Vec::new();
+        for job in jobs {
+            match job {
+                Job::Reload { request, reply } => {
+                    let same = reloads.iter_mut().find(|(one, _)| one.asks_the_same(&request));
+                    match same {
+                        Some((_, replies)) => replies.extend(reply),
+                        None => reloads.push((request, Vec::from_iter(reply))),
+                    }
+                }
                 // Whoever asked may have gone.
+                Job::Drain { request, ends, reply } => drop(reply.send(self.drain(&request, ends))),
+            }
+        }
+        for (request, replies) in reloads {
+            let outcome = self.reload(&request);
+            for reply in replies {
                 let _ = reply.send(outcome.clone());
             }
+        }
+    }
+
+    fn drain(&mut self, request: &drain::Request, ends: bool) -> Drained {
+        let mut refused = None;
+        let mut meant = Vec::new();
+        let act = |plane: &mut Self| {
+            let drained = match ends {
+                true => plane.publisher.undrain(request),
+                false => plane.publisher.drain(request),
+            };
+            match drained {
+                Ok((outcome, endpoints)) => {
+                    meant = endpoints;
+                    Some(outcome)
+                }
+                Err(why) => {
+                    refused = Some(why);
+                    None
+                }
+            }
+        };
+        let done = self.guarded(&request.by, act);
+        match (done, refused) {
+            (Some(outcome), _) => {
+                let verb = if ends { "undrain" } else { "drain" };
+                let names: Vec<_> = meant.iter().map(Name::to_string).collect();
+                log_as(&format!("{verb} {} by {}", names.join(" "), request.by), &outcome);
+                Ok((outcome, meant))
+            }
+            (None, why) => Err(why.unwrap_or_default()),
         }
     }
 
@@ -143,9 +203,17 @@ impl Plane {
     }
 }
 
-/// Logs what became of a request.
+/// Logs what became of taking in files.
 pub(super) fn log(outcome: &Outcome) {
-    let by = &outcome.by;
+    if outcome.says_nothing() && outcome.by == BY_WATCH {
+        return tracing::debug!("nothing is new");
+    }
+    log_as(&format!("reload by {}", outcome.by), outcome);
+}
+
+/// Logs what became of a request. People, and who they are, are told of
+/// always.
+fn log_as(what: &str, outcome: &Outcome) {
     for finding in outcome.findings.lines() {
         tracing::error!("{finding}");
     }
@@ -159,10 +227,8 @@ pub(super) fn log(outcome: &Outcome) {
         tracing::error!("{} is held back: {}", held.what, held.why);
     }
     match outcome.is_whole {
-        true if outcome.lines.is_empty() && by == BY_WATCH => tracing::debug!("nothing is new"),
-        // People, and who they are, are told of always.
-        true if outcome.lines.is_empty() => tracing::info!("reload by {by}: nothing is new"),
-        true => tracing::info!("reload by {by}: generation {} is served", outcome.generation),
-        false => tracing::error!("reload by {by}: not everything could be taken in, see above"),
+        true if outcome.lines.is_empty() => tracing::info!("{what}: nothing is new"),
+        true => tracing::info!("{what}: generation {} is served", outcome.generation),
+        false => tracing::error!("{what}: not everything could be taken in, see above"),
     }
 }

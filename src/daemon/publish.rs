@@ -15,13 +15,13 @@
 //! changes no record.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::answer;
 use crate::geo::RegionMap;
 use crate::snapshot::{Change, Order, Publication, Timeline, Version, Zone};
-use crate::state::{Kept, KeptZone, Scheduled, Shared, Tables};
+use crate::state::{Drain, Kept, KeptZone, Scheduled, Shared, Tables};
 use crate::wire::Name;
 
 //----------- Edit -----------------------------------------------------------
@@ -44,6 +44,9 @@ pub struct Candidate {
 
     /// What it was compiled from.
     pub tables: Arc<Tables>,
+
+    /// Those of its endpoints that are drained.
+    pub drained: Arc<BTreeSet<Name>>,
 
     /// The serial that the tables suggest, a time in seconds since the Unix
     /// epoch: the one that they are to take effect at, else the one when they
@@ -85,6 +88,7 @@ impl Draft {
     pub fn new(
         kept: &Kept,
         shared: &Arc<Shared>,
+        drains: &BTreeMap<Name, Drain>,
         edits: &[Edit],
         order: Order,
         changes: &Changes,
@@ -93,6 +97,10 @@ impl Draft {
             Draft { kept: kept.clone(), lines: Vec::new(), is_new: false, is_published: false };
         if !kept.shared.is_same(shared) {
             draft.kept.shared = shared.clone();
+            draft.is_new = true;
+        }
+        if kept.drains != *drains {
+            draft.kept.drains = drains.clone();
             draft.is_new = true;
         }
         for edit in edits {
@@ -147,7 +155,9 @@ impl Draft {
                 line = Some(published(&zone.timeline, order));
             }
         }
-        self.is_new |= zone.tables != known.tables || zone.scheduled != known.scheduled;
+        self.is_new |= zone.tables != known.tables
+            || zone.drained != known.drained
+            || zone.scheduled != known.scheduled;
         if !Arc::ptr_eq(&zone.timeline, &known.timeline) {
             self.is_published = true;
             self.is_new = true;
@@ -176,6 +186,7 @@ fn begin(candidate: &Candidate, map: Arc<RegionMap>, order: Order, serial: u32) 
     KeptZone {
         timeline: Arc::new(Timeline::new(version, order.published)),
         tables: candidate.tables.clone(),
+        drained: candidate.drained.clone(),
         scheduled: None,
         serial,
     }
@@ -206,6 +217,7 @@ impl KeptZone {
         if self.tables != candidate.tables {
             self.tables = candidate.tables.clone();
         }
+        self.drained = candidate.drained.clone();
         if !candidate.keeps_schedule {
             self.scheduled = None;
         }
@@ -257,7 +269,8 @@ struct Known {
 }
 
 impl Changes {
-    fn compare(&self, old: &Version, new: &Version) -> Change {
+    /// Returns what one version changes for another.
+    pub fn compare(&self, old: &Version, new: &Version) -> Change {
         let key = [
             Arc::as_ptr(&old.zone).addr(),
             Arc::as_ptr(&old.map).addr(),

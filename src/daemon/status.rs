@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::board::{Board, Outcome, StateHealth};
+use super::drain;
 use super::encryption::Encryption;
 use super::limits::Limits;
 use super::process::Process;
 use crate::geo::DatabaseSummary;
 use crate::snapshot::{Entry, Timeline, Version};
-use crate::state::KeptZone;
+use crate::state::{Drain, Kept, KeptZone};
 use crate::time::span;
 use crate::transport::counters::{Kind, Protocol, Row, Totals};
 use crate::wire::Name;
@@ -48,6 +49,9 @@ pub struct Status {
 
     /// Tables that are to be published at a time.
     pub scheduled: Vec<Scheduled>,
+
+    /// Endpoints that are drained, or will be.
+    pub drains: Vec<DrainStatus>,
 
     /// The databases that clients are placed by.
     pub databases: Vec<DatabaseSummary>,
@@ -128,6 +132,54 @@ pub struct Scheduled {
     pub effective: u64,
 }
 
+/// An endpoint that is drained, or will be. Times are in seconds since the
+/// Unix epoch.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DrainStatus {
+    /// The SRV target.
+    pub endpoint: String,
+
+    /// Who drained it.
+    pub by: String,
+
+    /// When.
+    pub since: u64,
+
+    /// Where it stands.
+    pub phase: DrainPhase,
+
+    /// When it takes effect, where a time was named.
+    pub effective: Option<u64>,
+
+    /// When it ends by itself.
+    pub until: Option<u64>,
+
+    /// When every client network has changed over.
+    pub settled: u64,
+
+    /// When the last cached copy expires that puts it first, of those that
+    /// were sent; 0 if none was.
+    pub preferred_until: u64,
+
+    /// A name that puts it first all the same, for nobody else is left.
+    pub only_choice_of: Option<String>,
+}
+
+/// Where draining stands.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DrainPhase {
+    /// It is published later.
+    Scheduled,
+
+    /// Clients may still prefer it.
+    Draining,
+
+    /// No cached copy that puts it first is left.
+    Drained,
+}
+
 /// Until when callers may know an endpoint.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -204,6 +256,9 @@ impl Status {
         let kept = &board.kept;
         let now = around.now;
         let zones = || kept.zones.iter();
+        let endpoints = endpoints(board);
+        let handovers: Vec<_> =
+            zones().flat_map(|(name, zone)| handovers(name, &zone.timeline, now)).collect();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now,
@@ -212,12 +267,11 @@ impl Status {
             listeners: around.listeners,
             encrypted: around.encrypted,
             zones: kept.zones.len(),
-            handovers: zones()
-                .flat_map(|(name, zone)| handovers(name, &zone.timeline, now))
-                .collect(),
+            drains: drains(kept, &endpoints, &handovers, now),
+            handovers,
             scheduled: zones().filter_map(|(name, zone)| scheduled(name, zone)).collect(),
             databases: kept.shared.databases.clone(),
-            endpoints: endpoints(board),
+            endpoints,
             counters: around.totals.rows().map(|row| Count::new(&row)).collect(),
             last: board.last.clone(),
             last_error: board.last_error.clone(),
@@ -267,6 +321,44 @@ fn handovers(name: &Name, timeline: &Timeline, now: u64) -> Vec<Handover> {
         }
     };
     timeline.entries().iter().map(handover).skip(1).filter(|next| next.settled > now).collect()
+}
+
+/// Returns how far draining is.
+fn drains(
+    kept: &Kept,
+    endpoints: &[Endpoint],
+    handovers: &[Handover],
+    now: u64,
+) -> Vec<DrainStatus> {
+    let status = |(name, drain): (&Name, &Drain)| {
+        let endpoint = name.to_string();
+        let own = endpoints.iter().filter(|one| one.target.eq_ignore_ascii_case(&endpoint));
+        let preferred_until = own.clone().map(|one| one.prefers).max().unwrap_or(0);
+        let pending = handovers.iter().filter(|next| own.clone().any(|one| one.zone == next.zone));
+        let settled = pending.map(|next| next.settled).max().unwrap_or(now).max(now);
+        let with_it = kept.zones.values().filter(|zone| zone.drained.contains(name));
+        let only_choice_of = with_it
+            .flat_map(|zone| drain::exhausted(&zone.timeline.newest().zone, &zone.drained, name))
+            .next();
+        let phase = match drain.has_begun {
+            false => DrainPhase::Scheduled,
+            true if settled > now || preferred_until > now => DrainPhase::Draining,
+            true if only_choice_of.is_some() => DrainPhase::Draining,
+            true => DrainPhase::Drained,
+        };
+        DrainStatus {
+            endpoint,
+            by: drain.by.clone(),
+            since: drain.since,
+            phase,
+            effective: drain.effective,
+            until: drain.until,
+            settled,
+            preferred_until,
+            only_choice_of: only_choice_of.map(|name| name.to_string()),
+        }
+    };
+    kept.drains.iter().map(status).collect()
 }
 
 /// Returns every endpoint that an SRV answer names, or may still.
@@ -334,6 +426,7 @@ impl Status {
         }
         self.write_counters(out)?;
         self.write_changes(out)?;
+        self.write_drains(out)?;
         self.write_endpoints(out)?;
         self.limits.write(out)?;
         self.write_troubles(out)
@@ -390,6 +483,19 @@ impl Status {
         Ok(())
     }
 
+    fn write_drains(&self, out: &mut String) -> std::fmt::Result {
+        for drain in &self.drains {
+            let DrainStatus { endpoint, by, .. } = drain;
+            let since = span(self.now.saturating_sub(drain.since));
+            write!(out, "drain     {endpoint} by {by} {since} ago: {}", drain.progress(self.now))?;
+            if let Some(until) = drain.until {
+                write!(out, "; ends in {}", span(until.saturating_sub(self.now)))?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+
     fn write_endpoints(&self, out: &mut String) -> std::fmt::Result {
         let left = |time: u64| match time.checked_sub(self.now) {
             Some(left) if left > 0 => span(left),
@@ -432,6 +538,32 @@ impl Status {
         match &self.last_error {
             Some(error) if error.at != self.last.at => error.write(out, "last error", self.now),
             _ => Ok(()),
+        }
+    }
+}
+
+impl DrainStatus {
+    /// Says how far it is, for people.
+    pub fn progress(&self, now: u64) -> String {
+        let left = |time: u64| span(time.saturating_sub(now));
+        match (self.phase, &self.only_choice_of) {
+            (DrainPhase::Scheduled, _) => {
+                let effective = self.effective.unwrap_or(now);
+                format!("takes effect in {}", left(effective))
+            }
+            (DrainPhase::Drained, _) => "drained, no cached answer prefers it".to_owned(),
+            (DrainPhase::Draining, Some(name)) => {
+                format!("still the first choice of {name}, where nobody else is left")
+            }
+            (DrainPhase::Draining, None) if self.settled > now => {
+                format!("last client networks change over in {}", left(self.settled))
+            }
+            (DrainPhase::Draining, None) => {
+                format!(
+                    "last cached answer that prefers it expires in {}",
+                    left(self.preferred_until)
+                )
+            }
         }
     }
 }

@@ -203,7 +203,7 @@ impl Selection {
 
 /// Says whether a text is what a pattern says, in which `*` stands for any
 /// characters.
-fn matches(pattern: &str, text: &str) -> bool {
+pub fn matches(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(text) = text.strip_prefix(start) else { return false };
     let cuts = text.char_indices().map(|(at, _)| at).chain([text.len()]);

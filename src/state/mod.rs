@@ -29,6 +29,9 @@
 //! answers that resolvers hold; what the tables say now then is a change like
 //! any other.
 //!
+//! What an operator has said by command, which endpoints are drained, is in
+//! the manifest itself.
+//!
 //! # What is absent
 //!
 //! When cached copies expire is not kept: after a restart every endpoint
@@ -37,15 +40,23 @@
 mod pack;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::geo::{DatabaseSummary, RegionMap, RegionTable};
 use crate::snapshot::{Settings, Snapshot, Timeline};
 use crate::wire::Name;
 
 pub use self::store::{Error, Found, State, has_last_good, peek};
+
+/// Returns the endpoints that zones are to be compiled to have drained.
+pub fn drained_by(drains: &BTreeMap<Name, Drain>) -> impl Iterator<Item = Name> {
+    let begun = drains.iter().filter(|(_, drain)| drain.has_begun);
+    begun.map(|(endpoint, _)| endpoint.clone())
+}
 
 //----------- Kept -----------------------------------------------------------
 
@@ -65,6 +76,9 @@ pub struct Kept {
     /// The zones by their names.
     pub zones: BTreeMap<Name, Arc<KeptZone>>,
 
+    /// The endpoints that are drained, or will be, by their names.
+    pub drains: BTreeMap<Name, Drain>,
+
     /// The highest serial that each zone had that is served no longer: if it
     /// comes back, its serial goes on from there.
     pub removed: BTreeMap<Name, u32>,
@@ -73,8 +87,13 @@ pub struct Kept {
 impl Kept {
     /// Returns what is to be kept of nothing.
     pub fn new(shared: Arc<Shared>) -> Self {
-        let (zones, removed) = Default::default();
-        Kept { generation: 0, time: 0, shared, zones, removed }
+        let (zones, drains, removed) = Default::default();
+        Kept { generation: 0, time: 0, shared, zones, drains, removed }
+    }
+
+    /// Returns the endpoints that zones are compiled to have drained.
+    pub fn drained(&self) -> BTreeSet<Name> {
+        drained_by(&self.drains).collect()
     }
 
     /// Returns the snapshot that answers by it.
@@ -123,6 +142,9 @@ pub struct KeptZone {
     /// What the newest of them was compiled from.
     pub tables: Arc<Tables>,
 
+    /// Those of its endpoints that were drained then.
+    pub drained: Arc<BTreeSet<Name>>,
+
     /// Tables that are to be published at a time.
     pub scheduled: Option<Scheduled>,
 
@@ -132,7 +154,8 @@ pub struct KeptZone {
 
 impl KeptZone {
     /// Says whether the newest version is what these files give with a region
-    /// table: a zone depends on the regions' names and their order alone.
+    /// table: a zone depends on the regions' names and their order alone, and
+    /// on what is drained, which is drained in all zones at once.
     pub fn is_made_of(&self, tables: &Tables, regions: &RegionTable) -> bool {
         let names = self.timeline.newest().map.names().iter();
         *self.tables == *tables
@@ -152,6 +175,40 @@ pub struct Scheduled {
 
     /// When they are to be published, in seconds since the Unix epoch.
     pub begin: u64,
+}
+
+/// An endpoint that is to come behind all others, by an operator's command.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Drain {
+    /// Who said so.
+    pub by: String,
+
+    /// When, in seconds since the Unix epoch.
+    pub since: u64,
+
+    /// When it is to take effect, where the operator named a time, in seconds
+    /// since the Unix epoch.
+    pub effective: Option<u64>,
+
+    /// Whether it takes effect for everybody at once.
+    pub immediate: bool,
+
+    /// When it is to be published, in seconds since the Unix epoch.
+    pub begin: u64,
+
+    /// Whether it is published.
+    pub has_begun: bool,
+
+    /// When it ends by itself, in seconds since the Unix epoch.
+    pub until: Option<u64>,
+}
+
+impl Drain {
+    /// Says whether it is to begin or end by itself at a time, in seconds
+    /// since the Unix epoch.
+    pub fn is_due(&self, now: u64) -> bool {
+        !self.has_begun && self.begin <= now || self.until.is_some_and(|until| until <= now)
+    }
 }
 
 /// Files of the operator's, as they were read.

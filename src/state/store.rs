@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::pack::{self, ObjectId, Place};
-use super::{Kept, KeptZone, Scheduled, Shared, Tables};
+use super::{Drain, Kept, KeptZone, Scheduled, Shared, Tables};
 use crate::geo::{DatabaseSummary, RegionMap};
 use crate::privileges;
 use crate::snapshot::{Entry, Timeline, Version, Zone};
@@ -21,7 +21,7 @@ use crate::wire::Name;
 
 /// What the first line of a manifest begins with: the format's number rises
 /// when an older release could not read it.
-const MAGIC: &str = "trunkdns state 1";
+const MAGIC: &str = "trunkdns state 2";
 
 /// How many damaged states are left for people to look at.
 const DAMAGED_MAX: usize = 3;
@@ -279,12 +279,14 @@ struct Manifest {
     fingerprint: Option<[u8; 32]>,
     databases: Vec<DatabaseSummary>,
     zones: Vec<ZoneRecord>,
+    drains: Vec<(Name, Drain)>,
     removed: Vec<(Name, u32)>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
 struct ZoneRecord {
     tables: ObjectId,
+    drained: Vec<Name>,
     serial: u32,
     scheduled: Option<ScheduledRecord>,
     entries: Vec<EntryRecord>,
@@ -374,6 +376,7 @@ impl<'s> Draft<'s> {
             fingerprint: shared.fingerprint,
             databases: shared.databases.clone(),
             zones: kept.zones.values().map(|zone| self.zone_record(zone)).collect(),
+            drains: kept.drains.iter().map(|(name, drain)| (name.clone(), drain.clone())).collect(),
             removed: kept.removed.iter().map(|(name, serial)| (name.clone(), *serial)).collect(),
         }
     }
@@ -390,6 +393,7 @@ impl<'s> Draft<'s> {
         ZoneRecord {
             entries: entries.collect(),
             tables: self.tables(&zone.tables),
+            drained: zone.drained.iter().cloned().collect(),
             serial: zone.serial,
             scheduled: zone.scheduled.as_ref().map(|scheduled| ScheduledRecord {
                 tables: self.tables(&scheduled.tables),
@@ -506,8 +510,9 @@ impl<'s> Reader<'s> {
             zones.insert(origin, Arc::new(zone));
         }
         let removed = manifest.removed.iter().cloned().collect();
+        let drains = manifest.drains.iter().cloned().collect();
         let (generation, time) = (manifest.generation, manifest.time);
-        Ok(Kept { generation, time, shared, zones, removed })
+        Ok(Kept { generation, time, shared, zones, drains, removed })
     }
 
     fn zone_kept(&mut self, record: &ZoneRecord) -> Result<KeptZone, Unread> {
@@ -525,6 +530,7 @@ impl<'s> Reader<'s> {
         Ok(KeptZone {
             timeline: Arc::new(timeline),
             tables: self.tables(record.tables)?,
+            drained: Arc::new(record.drained.iter().cloned().collect()),
             scheduled: scheduled.transpose()?,
             serial: record.serial,
         })

@@ -58,6 +58,7 @@ fn kept(generation: u64) -> Kept {
     let entries = vec![entry("192.0.2.1", 0), entry("192.0.2.2", 60)];
     let scheduled = Scheduled { tables: zone_tables("192.0.2.3"), effective: 2000, begin: 1900 };
     let zone = KeptZone {
+        drained: Arc::new([Name::parse("sbc2", &Name::root()).unwrap()].into()),
         timeline: Arc::new(Timeline::of_entries(entries).unwrap()),
         tables: zone_tables("192.0.2.2"),
         scheduled: Some(scheduled),
@@ -72,8 +73,18 @@ fn kept(generation: u64) -> Kept {
     };
     let origin = zone.timeline.newest().zone.origin().clone();
     let zones = BTreeMap::from([(origin, Arc::new(zone))]);
+    let drain = Drain {
+        by: "carol (uid 1001)".into(),
+        since: 1000,
+        effective: Some(2000),
+        immediate: false,
+        begin: 1930,
+        has_begun: false,
+        until: None,
+    };
+    let drains = BTreeMap::from([(Name::parse("sbc1", &Name::root()).unwrap(), drain)]);
     let removed = BTreeMap::from([(Name::parse("old", &Name::root()).unwrap(), 3)]);
-    Kept { generation, time: 1060, shared: Arc::new(shared), zones, removed }
+    Kept { generation, time: 1060, shared: Arc::new(shared), zones, drains, removed }
 }
 
 /// Opens a folder that must hold something.

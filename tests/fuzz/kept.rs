@@ -72,6 +72,7 @@ static KEPT: LazyLock<Kept> = LazyLock::new(|| {
     let tables = Arc::new(world::tables("carrier.example.com", &files));
     let version = Version::new(world::zone("carrier.example.com", &files), map.clone());
     let zone = KeptZone {
+        drained: Arc::default(),
         timeline: Arc::new(Timeline::new(Arc::new(version), 1_000)),
         tables: tables.clone(),
         scheduled: Some(Scheduled { tables, effective: 3_000, begin: 2_000 }),
@@ -184,7 +185,7 @@ pub fn control(data: &[u8]) {
         serde_json::from_str::<Reply>(&text).expect("and read again");
         match reply {
             Reply::Status(status) => drop(status.render()),
-            Reply::Reload(outcome) => drop(outcome.render()),
+            Reply::Reload(outcome) | Reply::Drain { outcome, .. } => drop(outcome.render()),
             Reply::Explain { explanations } => {
                 for explanation in explanations {
                     drop((render(&explanation), render_line(&explanation)));

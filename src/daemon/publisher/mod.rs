@@ -9,9 +9,12 @@
 //! in. Whatever fails on the way leaves what is served as it is.
 //!
 //! At the start there is what was published last: it is served first, and the
-//! files are then taken in like any edit.
+//! files are then taken in like any edit. What operators say by command is in
+//! `drains`.
 
-use std::collections::BTreeSet;
+mod drains;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,7 +25,7 @@ use arc_swap::ArcSwap;
 
 use super::board::{Board, Outcome, StateHealth};
 use super::guard;
-use super::load::{self, Loaded, LoadedZone, compile_texts, read_kept};
+use super::load::{self, Loaded, LoadedZone, compile_draining, read_kept};
 use super::publish::{Candidate, Changes, Draft, Edit};
 use crate::clock::{self, Clock};
 use crate::config::model::{Config, Encrypted, Handover, HandoverMode};
@@ -31,7 +34,7 @@ use crate::diag::{Located, Report, Severity, Sources};
 use crate::geo::RegionTable;
 use crate::privileges::sandbox::Paths;
 use crate::snapshot::{Moment, Order, Settings, Snapshot, Version, Zone};
-use crate::state::{self, Found, Kept, KeptZone, Shared, State, Tables};
+use crate::state::{self, Drain, Found, Kept, KeptZone, Shared, State, Tables};
 use crate::time::utc;
 use crate::transport::Certificates;
 use crate::wire::Name;
@@ -85,6 +88,10 @@ pub struct Publisher {
     /// When to try again what could not be read or written, in seconds since
     /// the Unix epoch.
     retry_at: Option<u64>,
+
+    /// When to try again to begin or end drains, in seconds since the Unix
+    /// epoch.
+    drain_again_at: Option<u64>,
 
     /// Versions that nobody is answered from any more, and of which copies
     /// may still be cached.
@@ -236,6 +243,7 @@ impl Publisher {
             visited: BTreeSet::new(),
             since: wall.second(),
             retry_at: None,
+            drain_again_at: None,
             retired: Vec::new(),
             replaced: Vec::new(),
             warned_at: wall.second(),
@@ -343,6 +351,11 @@ impl Publisher {
             // The clock is ahead because of a handover, and will be set back.
             return None;
         }
+        let may_drain = self.drain_again_at.is_none_or(|at| at <= now);
+        if may_drain && self.kept.drains.values().any(|drain| drain.is_due(now)) {
+            self.drain_again_at = None;
+            return Some(self.publish_due_drains(now));
+        }
         let due = |zone: &KeptZone| zone.scheduled.as_ref().is_some_and(|next| next.begin <= now);
         self.kept.zones.values().any(|zone| due(zone)).then(|| self.publish_scheduled(now))
     }
@@ -438,8 +451,9 @@ impl Publisher {
             }
         }
         edits.extend(self.missing(&loaded, request, outcome));
-        let handover = &loaded.config.handover;
-        if self.publish(&loaded.shared, &edits, (handover, settings), outcome) {
+        let (shared, drains) = (loaded.shared.clone(), self.kept.drains.clone());
+        let handover = loaded.config.handover.clone();
+        if self.publish(&edits, Next { shared, drains, handover, settings }, outcome) {
             note_restart(&self.started_with, &loaded.config, outcome);
             self.config = loaded.config;
             self.regions = Some(loaded.regions);
@@ -460,6 +474,7 @@ impl Publisher {
         let candidate = Candidate {
             zone: loaded.zone.clone(),
             tables: loaded.tables.clone(),
+            drained: loaded.drained.clone(),
             // A file that was written in the future is not to take the serial
             // there. Serials are numbers of 32 bits: in 2106 they begin anew.
             stamp: loaded.effective.unwrap_or(loaded.modified.min(now)),
@@ -510,13 +525,14 @@ impl Publisher {
     ) -> Result<Candidate, String> {
         let newest = &kept.timeline.newest().zone;
         let tables = with_priorities_of(&loaded.tables, &kept.tables);
-        let zone = match kept.is_made_of(&tables, regions) {
-            true => newest.clone(),
-            false => compile_texts(&tables, regions, newest.serial())?,
+        let (zone, drained) = match kept.is_made_of(&tables, regions) {
+            true => (newest.clone(), kept.drained.clone()),
+            false => compile_draining(&tables, regions, newest.serial(), &self.kept.drained())?,
         };
         Ok(Candidate {
             zone,
             tables: Arc::new(tables),
+            drained,
             stamp: loaded.modified,
             effective: None,
             immediate: false,
@@ -602,20 +618,18 @@ impl Publisher {
         let mut outcome = self.outcome("`effective`", String::new(), true);
         let mut edits = Vec::new();
         let mut kept = (*self.kept).clone();
+        let drained = kept.drained();
         for (origin, zone) in &mut kept.zones {
             let Some(scheduled) = zone.scheduled.clone().filter(|next| next.begin <= now) else {
                 continue;
             };
             let serial = zone.timeline.newest().zone.serial();
-            let compiled = match &self.regions {
-                Some(regions) => compile_texts(&scheduled.tables, regions, serial),
-                None => Err("this release cannot read the region table that was kept".to_owned()),
-            };
-            match compiled {
-                Ok(zone) => {
+            match self.compile(&scheduled.tables, serial, &drained) {
+                Ok((zone, drained)) => {
                     let candidate = Candidate {
                         zone,
                         tables: scheduled.tables,
+                        drained,
                         stamp: scheduled.effective,
                         effective: Some(scheduled.effective),
                         immediate: self.config.handover.mode == HandoverMode::Immediate,
@@ -631,28 +645,44 @@ impl Publisher {
             }
         }
         self.kept = Arc::new(kept);
-        let (shared, handover) = (self.kept.shared.clone(), self.config.handover.clone());
-        let settings = self.settings.clone();
-        self.publish(&shared, &edits, (&handover, settings), &mut outcome);
+        self.publish(&edits, self.as_before(), &mut outcome);
         self.conclude(outcome)
+    }
+
+    /// Compiles tables that were kept, with endpoints drained.
+    fn compile(
+        &self,
+        tables: &Tables,
+        serial: u32,
+        drained: &BTreeSet<Name>,
+    ) -> Result<(Arc<Zone>, Arc<BTreeSet<Name>>), String> {
+        let regions = self.regions.as_ref();
+        let regions =
+            regions.ok_or("this release cannot read the region table that was kept".to_owned())?;
+        compile_draining(tables, regions, serial, drained)
+    }
+
+    /// Returns what is served and not edited, as it is.
+    fn as_before(&self) -> Next {
+        Next {
+            shared: self.kept.shared.clone(),
+            drains: self.kept.drains.clone(),
+            handover: self.config.handover.clone(),
+            settings: self.settings.clone(),
+        }
     }
 
     //--- Publishing
 
     /// Keeps edits on the disk and swaps them in; says whether that is done.
-    fn publish(
-        &mut self,
-        shared: &Arc<Shared>,
-        edits: &[Edit],
-        (handover, settings): (&Handover, Settings),
-        outcome: &mut Outcome,
-    ) -> bool {
+    fn publish(&mut self, edits: &[Edit], next: Next, outcome: &mut Outcome) -> bool {
+        let Next { shared, drains, handover, settings } = next;
         let changes = Changes::default();
         let has_new_settings = self.settings != settings;
         let mut ahead = 1;
         loop {
-            let order = order(handover, self.clock.now().second(), ahead);
-            let mut draft = Draft::new(&self.kept, shared, edits, order, &changes);
+            let order = order(&handover, self.clock.now().second(), ahead);
+            let mut draft = Draft::new(&self.kept, &shared, &drains, edits, order, &changes);
             let is_published = draft.is_published || has_new_settings;
             if is_published {
                 draft.kept.generation += 1;
@@ -762,6 +792,14 @@ impl Request {
 }
 
 //----------- Parts ----------------------------------------------------------
+
+/// What is to be served beside zones.
+struct Next {
+    shared: Arc<Shared>,
+    drains: BTreeMap<Name, Drain>,
+    handover: Handover,
+    settings: Settings,
+}
 
 /// Returns every version that somebody may be answered from.
 fn versions(kept: &Kept) -> Vec<Arc<Version>> {
