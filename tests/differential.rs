@@ -140,7 +140,10 @@ const EXPLANATIONS: &[Explanation] = &[
         fits: |d| {
             d.peer == "NSD"
                 && [Aspect::Opt, Aspect::Question].contains(&d.aspect)
-                && matches!(d.rcodes(), (Some(4), Some(4 | 5)) | (Some(5), Some(5)))
+                && matches!(
+                    d.rcodes(),
+                    (Some(4), Some(4 | 5)) | (Some(5), Some(5)) | (Some(9), Some(9))
+                )
         },
     },
     Explanation {
@@ -665,6 +668,9 @@ fn odd() -> Vec<Asked> {
             None,
         ),
     );
+    let tsig = b"\x03key\0\0\xfa\0\xff\0\0\0\0\0\x3d\x0bhmac-sha256\0\0\0\x65\x01\x02\x03\x01\x2c\
+                 \0\x20abcdefghijklmnopqrstuvwxyzabcdef\0\0\0\0\0\0";
+    add("TSIG", 1, message(0, [1, 0, 0, 1], &[&a[..], tsig].concat(), None));
     add("trailing", 1, [message(0, [1, 0, 0, 0], a, None), vec![0]].concat());
     add("trailing", 1, [message(0, [1, 0, 0, 0], a, plain_opt), vec![0; 3]].concat());
     add("compressed", 1, message(0, [1, 0, 0, 0], b"\x04mail\xc0\x0c\0\x01\0\x01", None));

@@ -1,5 +1,5 @@
-//! The documentation is true: what `docs/rfc.md` names exists, and what the code cites is in it;
-//! `docs/findings.md` has a section for every finding.
+//! The documentation is true: what `docs/rfc.md` and `docs/threat-model.md` name exists, what the
+//! code cites is in the former, and `docs/findings.md` has a section for every finding.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,6 +32,33 @@ fn every_row_says_whether_it_holds_and_what_holds_has_a_test() {
         let is_excused = ["partial", "no", "n/a"].contains(&verdict) && !reason.trim().is_empty();
         assert!(is_plain || is_excused, "{}: {}", row.clause, row.holds);
     }
+}
+
+#[test]
+fn every_line_of_the_threat_model_names_what_holds_it_and_the_tests_that_guard_it() {
+    let text = fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
+    let (tests, mut faults, mut numbers) = (tests(), Vec::new(), Vec::new());
+    for line in text.lines() {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let is_numbered = cells[0].len() > 1 && cells[0][1..].chars().all(|c| c.is_ascii_digit());
+        let [number, .., held, guarded] = cells[..] else { continue };
+        if !is_numbered || number.starts_with('A') {
+            continue;
+        }
+        numbers.push(number);
+        let files: Vec<_> = quoted(held).collect();
+        let guards: Vec<_> = quoted(guarded).collect();
+        let missing_files = files.iter().filter(|path| !root().join(path).exists());
+        faults.extend(missing_files.map(|path| format!("{number}: there is no file {path}")));
+        let missing_tests = guards.iter().filter(|test| !tests.contains(**test));
+        faults.extend(missing_tests.map(|test| format!("{number}: there is no test {test}")));
+        if files.is_empty() || guards.is_empty() {
+            faults.push(format!("{number}: it does not say by what it is held"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let threats: Vec<_> = numbers.iter().filter(|number| number.starts_with('T')).collect();
+    assert_eq!(threats.len(), 17, "{threats:?}");
 }
 
 #[test]

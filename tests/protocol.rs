@@ -8,8 +8,8 @@ mod support;
 use std::net::IpAddr;
 
 use hickory_proto::op::{Message, OpCode};
-use hickory_proto::rr::DNSClass;
 use hickory_proto::rr::rdata::opt::EdnsCode;
+use hickory_proto::rr::{DNSClass, RData};
 use support::{Answer, EU, Question, US, World, question};
 use trunkdns::answer::{Cause, Client, Transport, Verdict, answer};
 use trunkdns::snapshot::{Moment, Snapshot};
@@ -510,17 +510,44 @@ fn an_identity_that_the_buffer_has_no_room_for_is_left_out_and_never_the_respons
 }
 
 #[test]
-fn other_operations_are_not_implemented_and_their_question_comes_back() {
+fn other_operations_are_not_implemented_copy_no_flag_and_their_question_comes_back() {
     // 1 IQUERY (RFC 3425), 2 STATUS, 4 NOTIFY (RFC 1996 section 3.12), 5 UPDATE
     // (RFC 2136 section 2.2), 6 DSO (RFC 8490 section 5.1.1): nothing of it is
     // served.
     let snapshot = world().load();
     for opcode in 1..=15 {
-        let query = message(opcode << 11 | 0x0130, [1, 0, 0, 1], &[QUESTION, OPT]);
+        // With every flag set, none of which comes back, nor the code below them.
+        let query = message(opcode << 11 | 0x07ff, [1, 0, 0, 1], &[QUESTION, OPT]);
         let (rcode, response) = send_udp(&snapshot, &query);
         assert_eq!((rcode, response.len()), (4, query.len()), "{opcode}");
-        assert_eq!(response[2], 0x80 | (opcode as u8) << 3, "{opcode}");
+        assert_eq!(response[2..4], [0x80 | (opcode as u8) << 3, 4], "{opcode}");
         assert!(response[12..].starts_with(QUESTION) && response.ends_with(OPT));
+    }
+}
+
+#[test]
+fn rfc_8945_5_3_2_a_signed_query_is_told_that_its_key_is_unknown() {
+    let snapshot = world().load();
+    let tsig = b"\x03key\x01Z\x07example\0\0\xfa\0\xff\0\0\0\0\0\x43\x0bhmac-sha256\0\
+                 \0\0\x65\x01\x02\x03\x01\x2c\0\x20abcdefghijklmnopqrstuvwxyzabcdef\
+                 \x12\x67\0\0\0\x06\0\0\0\0\0\0";
+    assert_eq!(tsig[23..25], [0, (tsig.len() - 25) as u8], "its length");
+    for (count, opt) in [(1, &b""[..]), (2, OPT), (2, &opt(b"\0\x03\0\0\0\x0f\0\0"))] {
+        let query = message(0x0100, [1, 0, 0, count], &[QUESTION, opt, tsig]);
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let (response, cause) = send(&snapshot, transport, &query);
+            assert_eq!(cause, Cause::Malformed(Reason::TsigKey));
+            let response = response.unwrap();
+            assert!(transport == Transport::Tcp || response.len() <= query.len());
+            let message = Message::from_vec(&response).unwrap();
+            assert_eq!(u16::from(message.metadata.response_code), 9);
+            assert_eq!(message.edns.is_some(), count == 2);
+            let record = message.additionals.last().unwrap();
+            assert_eq!(record.name.to_string(), "key.Z.example.");
+            let RData::TSIG(data) = &record.data else { panic!("{record}") };
+            assert_eq!((data.error.map(u16::from), data.oid, data.mac.len()), (Some(17), 4711, 0));
+            assert_eq!((data.time, data.fudge), (0x65_01_02_03, 300));
+        }
     }
 }
 

@@ -76,7 +76,7 @@ fn build(
         return None;
     }
     let head = Head { id: 0, opcode: 0, rd: false };
-    let query = Query { head, question, edns: None, tsig_at: None };
+    let query = Query { head, question, edns: None };
     let mut out = vec![0; usize::from(u16::MAX)];
     let mut writer = ResponseWriter::new(&mut out, usize::from(u16::MAX), head, Some(&wire), None);
     let writer = writer.as_mut().ok()?;

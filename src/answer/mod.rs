@@ -506,7 +506,7 @@ fn give_cookie<'s>(
         // Without secrets there are no cookies, and a query has a question.
         None => (Rcode::FORMERR, Cause::Malformed(Reason::QuestionCount)),
     };
-    let reply = ErrorReply { rcode, head, question: None, edns: Some(edns) };
+    let reply = ErrorReply { rcode, head, question: None, edns: Some(edns), tsig: None };
     Outcome::short(error(&reply, cause, exchange, out), cause)
 }
 
@@ -514,11 +514,14 @@ fn give_cookie<'s>(
 fn error(reply: &ErrorReply<'_>, cause: Cause, exchange: &Exchange<'_>, out: &mut [u8]) -> Verdict {
     let ErrorReply { rcode, head, .. } = *reply;
     let question = reply.question.as_ref().map(|question| question.wire);
-    let question_len = question.map_or(0, <[u8]>::len);
-    let edns = exchange.ending(rcode, question_len, cause.extended_error());
-    match ResponseWriter::new(out, exchange.room, head, question, edns) {
+    let tsig_len = reply.tsig.map_or(0, |tsig| tsig.reply_len());
+    let others_len = question.map_or(0, <[u8]>::len) + tsig_len;
+    let edns = exchange.ending(rcode, others_len, cause.extended_error());
+    let room = exchange.room.saturating_sub(tsig_len);
+    match ResponseWriter::new(out, room, head, question, edns) {
         Ok(writer) => {
-            Verdict::Send(writer.finish(Ending { rcode, authoritative: false, truncated: false }))
+            let len = writer.finish(Ending { rcode, authoritative: false, truncated: false });
+            Verdict::Send(reply.tsig.map_or(len, |tsig| tsig.append(out, len)))
         }
         Err(Full) => Verdict::Drop,
     }

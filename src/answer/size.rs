@@ -30,7 +30,7 @@ pub fn size(zone: &Zone, region: RegionId, owner: &[u8], rtype: Rtype) -> Option
         return None;
     }
     let head = Head { id: 0, opcode: 0, rd: false };
-    let query = Query { head, question, edns: None, tsig_at: None };
+    let query = Query { head, question, edns: None };
     let edns = EdnsReply { payload: UDP_PAYLOAD, ..EdnsReply::default() };
     let mut out = vec![0; usize::from(u16::MAX)];
     let limit = out.len();

@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Once};
 use std::time::{Duration, Instant};
 
+#[cfg(panic = "abort")]
+compile_error!("a panic must be caught: build with `panic = \"unwind\"`");
+
 /// Runs something; returns what the panic said if there was one.
 pub(super) fn run<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     install_hook();

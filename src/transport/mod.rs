@@ -145,6 +145,8 @@ impl Responder<'_> {
         out: &mut [u8],
     ) -> Option<usize> {
         let guarded = guard::run(|| {
+            #[cfg(test)]
+            tests::strike(message);
             let outcome = answer::answer(self.snapshot, client, self.now, message, out);
             if self.snapshot.settings.policy.is_idle() {
                 return outcome;
@@ -283,23 +285,102 @@ impl Drop for Workers {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Read, Write};
+    use std::net::{TcpStream, UdpSocket};
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use super::udp::tests::{query, snapshot};
     use super::*;
     use crate::answer::Cause;
+    use crate::clock;
     use crate::snapshot::{Expiries, HandedOut};
 
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A name whose messages the answer core panics on.
+    const DEATH: &[u8] = b"\x05death\x07example\0";
+
+    /// Stands for a fault that nobody has found yet.
+    pub(super) fn strike(message: &[u8]) {
+        assert!(!message.windows(DEATH.len()).any(|octets| octets == DEATH), "a query of death");
+    }
+
+    /// What is logged, by every thread.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(octets);
+            Ok(octets.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Sends queries of death before one that is not; returns the reply to it.
+    fn ask_behind_death(address: SocketAddr, socket: &UdpSocket, stream: &mut TcpStream) {
+        let death = query(0xdead, DEATH, 1);
+        let sound = query(7, b"\x07example\0", 6);
+        let framed = |message: &[u8]| [&(message.len() as u16).to_be_bytes(), message].concat();
+        for message in [&death, &death, &sound] {
+            socket.send_to(message, address).unwrap();
+            stream.write_all(&framed(message)).unwrap();
+        }
+        let mut octets = [0; 512];
+        socket.recv(&mut octets).unwrap();
+        assert_eq!(octets[..2], [0, 7]);
+        stream.read_exact(&mut octets[..4]).unwrap();
+        assert_eq!(octets[2..4], [0, 7]);
+        let rest = usize::from(octets[1]) - 2;
+        stream.read_exact(&mut octets[..rest]).unwrap();
+    }
+
     #[test]
-    fn a_panic_costs_one_message_and_is_counted() {
-        let mut counters = Counters::default();
-        let mut lane = counters.add_udp();
-        let fault = guard::run(|| panic!("not this one"));
-        assert_eq!(conclude(&mut lane, Moment(0), b"\x12\x34", fault), None);
-        let verdict = Verdict::Send(40);
-        let cause = Cause::NoName;
-        let next = Outcome::short(verdict, cause);
-        assert_eq!(conclude(&mut lane, Moment(0), b"\x12\x35", Ok(next)), Some(40));
-        let total = counters.total().udp;
-        assert_eq!((total.of(Counter::Panicked), total.of(Counter::NoName)), (1, 1));
-        assert_eq!((total.of(Counter::Dropped), total.messages()), (1, 2));
+    fn a_query_of_death_costs_itself_is_counted_and_logged_once_in_hex_and_workers_live() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+        tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _context = runtime.enter();
+        // One worker, so that the one that met the fault answers again.
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), 1).unwrap();
+        let address = listener.address;
+        let limits = Tcp {
+            connections: 10,
+            connections_per_network: 10,
+            idle: PATIENCE,
+            read: PATIENCE,
+            write: PATIENCE,
+        };
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot()));
+        let clock = Arc::new(Clock::new(clock::wall()));
+        let transports = start(vec![listener], None, snapshot, clock, &limits).unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        for _ in 0..3 {
+            ask_behind_death(address, &socket, &mut stream);
+        }
+        let counters = transports.counters().clone();
+        runtime.block_on(transports.shutdown());
+        let total = counters.total();
+        for counts in [&total.udp, &total.tcp] {
+            let numbers = [Counter::Panicked, Counter::Dropped, Counter::Answered]
+                .map(|counter| counts.of(counter));
+            assert_eq!((numbers, counts.messages()), ([6, 6, 3], 9));
+        }
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let death = query(0xdead, DEATH, 1);
+        let hex: String = death.iter().map(|octet| format!("{octet:02x}")).collect();
+        assert_eq!(log.matches(&hex).count(), 1, "{log}");
+        assert!(log.contains("a query of death") && log.contains("please report it"), "{log}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::lower::LowerName;
 use super::name::Name;
 use super::reason::Reason;
 use super::rtype::Rtype;
+use super::tsig::Tsig;
 
 /// Parses a message that arrived.
 ///
@@ -25,16 +26,16 @@ pub fn parse(message: &[u8]) -> Parsed<'_> {
     let mut walk = Walk::new(message, header);
     let outcome = walk.run();
     let head = header.head();
-    let Walk { question, edns, tsig_at, .. } = walk;
+    let Walk { question, edns, tsig, .. } = walk;
     match (outcome, question, edns) {
-        (Ok(()), Some(question), edns) => Parsed::Query(Query { head, question, edns, tsig_at }),
+        (Ok(()), Some(question), edns) => Parsed::Query(Query { head, question, edns }),
         (Ok(()), None, Some(edns)) => Parsed::CookieQuery(CookieQuery { head, edns }),
         // Unreachable: without its one question a walk ends well on a cookie only.
         (Ok(()), None, None) => {
-            Parsed::Refused(Refusal::new(Reason::QuestionCount, head, None, None))
+            Parsed::Refused(Refusal::new(Reason::QuestionCount, head, None, None, None))
         }
         (Err(reason), question, edns) => {
-            Parsed::Refused(Refusal::new(reason, head, question, edns))
+            Parsed::Refused(Refusal::new(reason, head, question, edns, tsig))
         }
     }
 }
@@ -70,10 +71,10 @@ impl<'a> Parsed<'a> {
     pub fn refuse(self, reason: Reason) -> Self {
         let refusal = match self {
             Parsed::Query(Query { head, question, edns, .. }) => {
-                Refusal::new(reason, head, Some(question), edns)
+                Refusal::new(reason, head, Some(question), edns, None)
             }
             Parsed::CookieQuery(CookieQuery { head, edns }) => {
-                Refusal::new(reason, head, None, Some(edns))
+                Refusal::new(reason, head, None, Some(edns), None)
             }
             Parsed::Refused(refusal) => refusal,
         };
@@ -94,10 +95,6 @@ pub struct Query<'a> {
 
     /// The OPT record, where there is one; its version is 0.
     pub edns: Option<EdnsQuery<'a>>,
-
-    /// Where in the message the TSIG record begins, the last one (RFC 8945
-    /// section 5.1). Nothing in it is checked.
-    pub tsig_at: Option<usize>,
 }
 
 //----------- CookieQuery ----------------------------------------------------
@@ -170,9 +167,11 @@ impl<'a> Refusal<'a> {
         head: Head,
         question: Option<Question<'a>>,
         edns: Option<EdnsQuery<'a>>,
+        tsig: Option<Tsig<'a>>,
     ) -> Self {
+        let tsig = tsig.filter(|_| reason == Reason::TsigKey);
         let reply = match reason.rcode() {
-            Some(rcode) => Reply::Error(ErrorReply { rcode, head, question, edns }),
+            Some(rcode) => Reply::Error(ErrorReply { rcode, head, question, edns, tsig }),
             None => Reply::Drop,
         };
         Refusal { reason, reply }
@@ -210,6 +209,9 @@ pub struct ErrorReply<'a> {
     /// The OPT record, where one was found: then the response has one too
     /// (RFC 6891 section 6.1.1). Its options go as far as they are well-formed.
     pub edns: Option<EdnsQuery<'a>>,
+
+    /// The TSIG record, where its key is what is wrong.
+    pub tsig: Option<Tsig<'a>>,
 }
 
 //----------- Walk -----------------------------------------------------------
@@ -225,7 +227,7 @@ struct Walk<'a> {
 
     question: Option<Question<'a>>,
     edns: Option<EdnsQuery<'a>>,
-    tsig_at: Option<usize>,
+    tsig: Option<Tsig<'a>>,
 }
 
 impl<'a> Walk<'a> {
@@ -237,7 +239,7 @@ impl<'a> Walk<'a> {
             authority_is_soa: true,
             question: None,
             edns: None,
-            tsig_at: None,
+            tsig: None,
         }
     }
 
@@ -253,7 +255,9 @@ impl<'a> Walk<'a> {
         match self.edns {
             Some(edns) if edns.version != 0 => Err(Reason::EdnsVersion),
             _ => self.check_counts(),
-        }
+        }?;
+        // There are no keys here.
+        if self.tsig.is_some() { Err(Reason::TsigKey) } else { Ok(()) }
     }
 
     fn questions(&mut self) -> Result<(), Reason> {
@@ -304,7 +308,11 @@ impl<'a> Walk<'a> {
             }
             Rtype::TSIG if left > 0 => Err(Reason::TsigPlace),
             Rtype::TSIG => {
-                self.tsig_at = Some(start);
+                let question_end = Header::LEN + self.question.as_ref().map_or(0, |q| q.wire.len());
+                let octets = &self.message[start..self.at];
+                let owner_len = octets.len() - record.rdata.len() - Record::FIXED_LEN;
+                let tsig = Tsig::read(octets, owner_len, question_end);
+                self.tsig = Some(tsig.ok_or(Reason::TsigForm)?);
                 Ok(())
             }
             _ => Ok(()),
@@ -336,7 +344,7 @@ impl<'a> Walk<'a> {
     /// Steps over a record.
     fn record(&mut self) -> Result<Record<'a>, Reason> {
         self.owner()?;
-        let fixed = self.take::<10>()?;
+        let fixed = self.take::<{ Record::FIXED_LEN }>()?;
         let word = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
         let rdata = &self.message[self.at..];
         let rdata = rdata.get(..usize::from(word(8))).ok_or(Reason::Truncated)?;
@@ -394,6 +402,11 @@ struct Record<'a> {
     rdata: &'a [u8],
 }
 
+impl Record<'_> {
+    /// The octets between owner and data: type, class, TTL and length.
+    const FIXED_LEN: usize = 10;
+}
+
 //============ Tests =========================================================
 
 #[cfg(test)]
@@ -406,7 +419,8 @@ mod tests {
     const QUESTION: &[u8] = b"\x01A\x07eXample\0\0\x01\0\x01";
     const OPT: &[u8] = b"\0\0\x29\x04\xd0\0\0\x80\0\0\0";
     const SOA: &[u8] = b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x02ab";
-    const TSIG: &[u8] = b"\x03key\0\0\xfa\0\xff\0\0\0\0\0\x01x";
+    const TSIG: &[u8] = b"\x03key\0\0\xfa\0\xff\0\0\0\0\0\x18\x04hmac\0\0\0\x65\x01\x02\x03\
+                          \x01\x2c\0\x02ab\x12\x34\0\0\0\0";
     const UNKNOWN: &[u8] = b"\x01x\xc0\x0c\xff\0\0\x01\0\0\0\0\0\x03abc";
 
     fn message(flags: u16, counts: [u16; 4], parts: &[&[u8]]) -> Vec<u8> {
@@ -449,16 +463,44 @@ mod tests {
         assert_eq!(query.question.name_as_sent(), b"\x01A\x07eXample\0");
         assert_eq!(query.question.name.as_wire(), b"\x01a\x07example\0");
         assert_eq!((query.question.qtype, query.question.qclass), (Rtype::A, 1));
-        assert_eq!((query.edns, query.tsig_at), (None, None));
+        assert_eq!(query.edns, None);
     }
 
     #[test]
-    fn a_query_may_have_opt_unknown_records_and_tsig() {
-        let message = message(0, [1, 0, 0, 3], &[QUESTION, UNKNOWN, OPT, TSIG]);
-        let query = query(&message);
-        let edns = query.edns.unwrap();
+    fn a_query_may_have_opt_and_unknown_records() {
+        let message = message(0, [1, 0, 0, 2], &[QUESTION, UNKNOWN, OPT]);
+        let edns = query(&message).edns.unwrap();
         assert_eq!((edns.payload, edns.version, edns.dnssec_ok), (1232, 0, true));
-        assert_eq!(query.tsig_at, Some(message.len() - TSIG.len()));
+    }
+
+    #[test]
+    fn rfc_8945_5_2_1_a_key_that_nobody_has_is_answered_by_its_name_and_a_bad_record_is_not() {
+        let signed = message(0, [1, 0, 0, 3], &[QUESTION, UNKNOWN, OPT, TSIG]);
+        let error = error(&signed, Reason::TsigKey);
+        assert_eq!(error.rcode, Rcode::NOTAUTH);
+        let (mut response, tsig) = ([0; 100], error.tsig.unwrap());
+        let len = tsig.append(&mut response, 12);
+        let expected = b"\x03key\0\0\xfa\0\xff\0\0\0\0\0\x16\x04hmac\0\0\0\x65\x01\x02\x03\
+                         \x01\x2c\0\0\x12\x34\0\x11\0\0";
+        assert_eq!(response[12..len], expected[..]);
+        assert_eq!((response[11], tsig.reply_len()), (1, expected.len()));
+        for (at, octet) in [(8, 1), (12, 1), (14, 0x17), (15, 0x40), (30, 3), (38, 1)] {
+            let mut tsig = TSIG.to_vec();
+            tsig[at] = octet;
+            let message = message(0, [1, 0, 0, 1], &[QUESTION, &tsig]);
+            let reason = refusal(&message).reason;
+            assert_ne!(reason, Reason::TsigKey, "{at}: {reason:?}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_key_may_point_into_the_question_and_nowhere_else() {
+        let keyed = |name: &[u8]| {
+            message(0, [1, 0, 0, 2], &[QUESTION, UNKNOWN, name, &TSIG[5..]].map(|part| part))
+        };
+        assert!(error(&keyed(b"\x01k\xc0\x0c"), Reason::TsigKey).tsig.is_some());
+        let unknown_at = 12 + QUESTION.len() as u8;
+        error(&keyed(&[1, b'k', 0xc0, unknown_at]), Reason::TsigForm);
     }
 
     #[test]

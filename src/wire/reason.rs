@@ -49,6 +49,8 @@ reasons! {
     ClientSubnet    Some(Rcode::FORMERR), "client-subnet"     "Its client subnet option is not as RFC 7871 section 6 asks."
     Cookie          Some(Rcode::FORMERR), "cookie"            "Its cookie is not of 8 or of 16 to 40 octets (RFC 7873 section 5.2.2)."
     TcpKeepalive    Some(Rcode::FORMERR), "tcp-keepalive"     "Its TCP keepalive option has a timeout, which queries leave out (RFC 7828 section 3.2.1)."
+    TsigKey         Some(Rcode::NOTAUTH), "tsig-key"          "It is signed with a key that nobody here has (RFC 8945 section 5.2.1)."
+    TsigForm        Some(Rcode::FORMERR), "tsig-form"         "Its TSIG record is not as RFC 8945 section 4.2 asks."
     TsigPlace       Some(Rcode::FORMERR), "tsig-place"        "Its TSIG record is not the last record (RFC 8945 section 5.1)."
 }
 

@@ -29,7 +29,7 @@ pub struct Seen {
     pub rcode: u16,
     pub questions: Vec<(Vec<u8>, u16, u16)>,
 
-    /// Answer, authority and additional section, without OPT.
+    /// Answer, authority and additional section, without OPT and TSIG.
     pub sections: [Vec<Record>; 3],
     pub opt: Option<Opt>,
 }
@@ -67,10 +67,34 @@ pub struct Opt {
 /// Reads a message with both decoders, which must see the same.
 pub fn read(octets: &[u8]) -> Seen {
     let seen = by_domain(octets).unwrap_or_else(|error| panic!("domain: {error}: {octets:02x?}"));
-    let other = by_hickory(&without_family_0(octets))
+    let other = by_hickory(&without_family_0(&without_tsig(octets)))
         .unwrap_or_else(|error| panic!("hickory: {error}: {octets:02x?}"));
     assert_eq!(seen, other, "domain sees the left, hickory-proto the right");
     seen
+}
+
+/// Returns a message without its TSIG record, which is the last one.
+fn without_tsig(octets: &[u8]) -> Vec<u8> {
+    let word = |at: usize| usize::from(u16::from_be_bytes([octets[at], octets[at + 1]]));
+    let behind_name = |mut at: usize| loop {
+        match octets[at] {
+            0 => break at + 1,
+            0xc0.. => break at + 2,
+            len => at += 1 + usize::from(len),
+        }
+    };
+    let [questions, records] = [word(4), word(6) + word(8) + word(10)];
+    let mut at = (0..questions).fold(12, |at, _| behind_name(at) + 4);
+    for _ in 0..records {
+        let fixed = behind_name(at);
+        if Rtype::from_int(word(fixed) as u16) == Rtype::TSIG {
+            let mut octets = octets[..at].to_vec();
+            octets[11] -= 1;
+            return octets;
+        }
+        at = fixed + 10 + word(fixed + 8);
+    }
+    octets.to_vec()
 }
 
 /// Returns a message whose client subnet of family 0, which opts out, is an
@@ -108,7 +132,7 @@ pub fn by_domain(octets: &[u8]) -> Result<Seen, String> {
             base::message::Section::Authority => 1,
             _ => 2,
         };
-        if record.rtype() == Rtype::OPT {
+        if [Rtype::OPT, Rtype::TSIG].contains(&record.rtype()) {
             continue;
         }
         let record = record

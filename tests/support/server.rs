@@ -299,8 +299,8 @@ pub struct Resolver {
 impl Resolver {
     /// Starts a resolver whose queries for `zone` go to a server.
     ///
-    /// It minimises names strictly (RFC 9156) and mixes their letter case, as
-    /// the strictest resolvers do.
+    /// It minimises names strictly (RFC 9156), mixes their letter case, and is
+    /// hardened in every way that it knows, as the strictest resolvers are.
     pub fn start(source: &str, zone: &str, server: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = SocketAddr::new([127, 0, 0, 1].into(), free_port());
@@ -312,6 +312,9 @@ impl Resolver {
              do-daemonize: no\n  num-threads: 1\n  module-config: \"iterator\"\n  \
              qname-minimisation: yes\n  \
              qname-minimisation-strict: yes\n  use-caps-for-id: yes\n  \
+             harden-glue: yes\n  harden-large-queries: yes\n  harden-short-bufsize: yes\n  \
+             harden-dnssec-stripped: yes\n  harden-below-nxdomain: yes\n  \
+             harden-referral-path: yes\n  harden-algo-downgrade: yes\n  \
              access-control: 127.0.0.0/8 allow\n  local-zone: \"example.com.\" nodefault\n\
              remote-control:\n  control-enable: no\n\
              stub-zone:\n  name: \"{zone}\"\n  stub-addr: {server_ip}@{server_port}\n  \

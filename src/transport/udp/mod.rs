@@ -26,7 +26,7 @@ mod portable;
 #[cfg(target_os = "linux")]
 pub(super) mod sys;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 #[cfg(target_os = "linux")]
 use self::batched::run;

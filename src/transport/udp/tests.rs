@@ -15,7 +15,7 @@ type Run = fn(Worker, &UdpSocket);
 const ZONE: &str = "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n\
                     *.wild TXT \"any\"\nsub NS ns.sub\nns.sub A 192.0.2.2\n";
 
-fn snapshot() -> Snapshot {
+pub(in crate::transport) fn snapshot() -> Snapshot {
     let folder = tempfile::tempdir().unwrap();
     let write = |path: &str, text: String| {
         let path = folder.path().join(path);
@@ -40,7 +40,7 @@ fn load(config: &Path) -> Snapshot {
 }
 
 /// Returns a query with EDNS.
-fn query(id: u16, name: &[u8], rtype: u8) -> Vec<u8> {
+pub(in crate::transport) fn query(id: u16, name: &[u8], rtype: u8) -> Vec<u8> {
     let header = [1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
     let behind = [0, rtype, 0, 1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
     [&id.to_be_bytes()[..], &header, name, &behind].concat()
