@@ -1,100 +1,235 @@
-//! Answers by copying: SRV records and their addresses, prebuilt.
+//! Answers by copying: what a zone has said before, ready to be said again.
 //!
-//! What is copied was written by [`super::write_records`] for the same name,
-//! so that it cannot differ from what the general path would write; a test
-//! compares them octet for octet at every limit.
+//! [`find`] finds where the answer to a question is kept: with the variant of
+//! the RRset that answers, or with one of the two denials of the zone. What is
+//! kept there was written by [`super::write_group`] for the first question that
+//! came to it, so that it cannot differ from what the general path would
+//! write; tests compare them octet for octet.
+//!
+//! A denial is the same behind every question of a zone, and what a wildcard or
+//! a delegation says is the same for all names below it. The general path, too,
+//! compresses these against nothing but the end that such questions have in
+//! common ([`Resolution::known`]), so that all that a longer question changes
+//! is where pointers point.
 
 use super::exchange::Exchange;
-use super::resolve::resolve;
-use super::{CLASS_IN, Cause, Outcome, Ttls, Verdict, groups, write_group};
+use super::resolve::{Resolution, is_referred, resolve, select};
+use super::{Cause, Outcome, Ttls, Verdict, groups, write_group};
 use crate::geo::{RegionId, RegionSet};
-use crate::snapshot::{Body, Cut, HandedOut, Status, Version};
-use crate::wire::{Ending, Head, LowerName, Query, Question, Rcode, ResponseWriter, Rtype};
+use crate::snapshot::{Body, BodyKey, Cut, Found, HandedOut, Node, Version, Zone};
+use crate::wire::{
+    Ending, Full, Head, Name, Query, Question, ResponseWriter, Rtype, move_pointers,
+};
 
-/// Returns the prebuilt answer to a question with its slot, if there is one.
-pub(super) fn find<'s>(
-    version: &'s Version,
-    region: RegionId,
-    question: &Question<'_>,
-) -> Option<(&'s Body, u32)> {
-    if question.qtype != Rtype::SRV {
-        return None;
-    }
-    // Names that do not exist are left to the general path, which looks for
-    // what stands in for them.
-    let node = version.zone.get(question.name.as_wire())?;
-    let rrset = node.rrset(Rtype::SRV).filter(|_| node.status() == Status::Authoritative)?;
-    let slot = rrset.srv_slot(region)?;
-    let regions = rrset.variant(region).regions();
-    let body = version.bodies.get(slot, || build(version, (region, regions), node.owner()))?;
-    Some((body, slot))
+/// The longest body behind which no question is so long that names in it could
+/// not be pointed to, in octets (RFC 1035 section 4.1.4: 14 bits).
+const MOVABLE_MAX: usize = 0x3fff - 12 - 255 - 4;
+
+//----------- Prebuilt -------------------------------------------------------
+
+/// A prebuilt answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Prebuilt<'s> {
+    body: &'s Body,
+
+    /// The regions whose clients get it, but for where a type is denied.
+    same: &'s RegionSet,
+
+    /// The name that exists without the type.
+    denied: Option<Node<'s>>,
 }
 
+impl Prebuilt<'_> {
+    /// Returns the regions whose clients get what those of a region get.
+    pub(super) fn same(&self, region: RegionId) -> RegionSet {
+        self.denied.map_or(*self.same, |node| node.same(region))
+    }
+
+    /// Says whether a client is told the same; none where there is no telling
+    /// without the records.
+    pub(super) fn agrees(&self, other: &Prebuilt<'_>) -> Option<bool> {
+        self.body.agrees(other.body)
+    }
+}
+
+/// Returns the prebuilt answer to a question, if there is one.
+pub(super) fn find<'s>(
+    zone: &'s Zone,
+    region: RegionId,
+    question: &Question<'_>,
+) -> Option<Prebuilt<'s>> {
+    let qtype = question.qtype;
+    let (place, denied) = match zone.find(&question.name) {
+        Found::Exact(node) if is_referred(node, qtype) => (Place::referral(node, region)?, None),
+        Found::Referral(node) => (Place::referral(node, region)?, None),
+        Found::Exact(node) | Found::Wildcard(node) => match select(node, qtype, region) {
+            Some((_, variant)) => (Place::Variant(variant.number(), qtype), None),
+            None => (Place::NoData, Some(node)),
+        },
+        Found::Missing => (Place::NoName, None),
+        // What a DNAME makes of a name is for no other one.
+        Found::Redirected(_) => return None,
+    };
+    let (slot, qtype) = place.slot();
+    let slots = (slot, Place::FIRST_VARIANT + zone.variant_count());
+    let build = || build(zone, region, question, place);
+    let (key, body) = zone.bodies().get(slots, (qtype, region), build)?;
+    Some(Prebuilt { body, same: &key.same, denied })
+}
+
+/// Where the answers to some questions are kept.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Those to all whose name exists without the type.
+    NoData,
+
+    /// Those to all whose name does not exist.
+    NoName,
+
+    /// Those that a variant gives, by its number, to who asks for a type.
+    Variant(usize, Rtype),
+}
+
+impl Place {
+    const FIRST_VARIANT: usize = 2;
+
+    /// Returns that of the referral to the servers of a delegated name, which
+    /// is the same whatever is asked for.
+    fn referral(cut: Node<'_>, region: RegionId) -> Option<Self> {
+        let servers = cut.rrset(Rtype::NS)?;
+        Some(Place::Variant(servers.variant(region).number(), Rtype::NS))
+    }
+
+    /// Returns the number of its slot, and the type that tells bodies in it
+    /// apart.
+    fn slot(self) -> (usize, Rtype) {
+        match self {
+            Place::NoData => (0, Rtype::SOA),
+            Place::NoName => (1, Rtype::SOA),
+            Place::Variant(number, qtype) => (Self::FIRST_VARIANT + number, qtype),
+        }
+    }
+}
+
+//----------- Building -------------------------------------------------------
+
+/// Writes the answer to a question as a body; there is none where another
+/// question that comes to its place would be answered otherwise, or where a
+/// message would be too long for it.
+fn build(
+    zone: &Zone,
+    region: RegionId,
+    question: &Question<'_>,
+    place: Place,
+) -> (BodyKey, Option<Body>) {
+    let resolution = resolve(zone, region, question);
+    let same = match place {
+        Place::NoData | Place::NoName => RegionSet::ALL,
+        Place::Variant(..) => resolution.same,
+    };
+    let body = if resolution.is_for_all_below { written(&resolution, question) } else { None };
+    (BodyKey { qtype: place.slot().1, same }, body)
+}
+
+fn written(resolution: &Resolution<'_>, question: &Question<'_>) -> Option<Body> {
+    let name_len = question.name_as_sent().len();
+    let most = usize::from(u16::MAX);
+    let (mut out, mut pointers, mut cuts) = (vec![0; most], Vec::new(), Vec::new());
+    let head = Head::default();
+    let mut writer = ResponseWriter::new(&mut out, most, head, Some(question.wire), None).ok()?;
+    let start = writer.len();
+    writer.share(resolution.known);
+    writer.note_pointers(&mut pointers);
+    let query = Query { head, question: question.clone(), edns: None };
+    let mut serial_at = None;
+    for group in groups(&resolution.records) {
+        write_group(&mut writer, &query, group, &Ttls::default()).ok()?;
+        let [.., additionals] = writer.counts();
+        let len = writer.len() - start;
+        let cut = Cut { len: len as u16, additionals };
+        match cuts.last_mut() {
+            // The client needs this, and all before it.
+            Some(last) if group.iter().all(|rrset| rrset.optional.is_none()) => *last = cut,
+            _ => cuts.push(cut),
+        }
+        if group.iter().any(|rrset| rrset.rtype == Rtype::SOA) {
+            // One record, at the end of which stand five numbers.
+            serial_at = Some((len - 20) as u16);
+        }
+    }
+    let [_, answers, authorities, _] = writer.counts();
+    let end = writer.len();
+    if resolution.known < name_len && end - start > MOVABLE_MAX {
+        return None;
+    }
+    let (needed, optional) = cuts.split_first()?;
+    let mut body = Body {
+        rcode: resolution.rcode,
+        authoritative: resolution.authoritative,
+        cause: resolution.cause,
+        octets: out[start..end].into(),
+        known: resolution.known as u8,
+        pointers: pointers.iter().map(|at| at - start as u16).collect(),
+        counts: [answers, authorities],
+        needed: *needed,
+        optional: optional.into(),
+        serial_at,
+        srv: resolution.srv().map(|(slot, rrset)| (slot, rrset.ttl)),
+    };
+    // As if the question were no longer than what is known of it.
+    move_pointers(&mut body.octets, &body.pointers, resolution.known.wrapping_sub(name_len) as u16);
+    Some(body)
+}
+
+//----------- Writing --------------------------------------------------------
+
 /// Writes a prebuilt answer, as much of it as there is room for.
-///
-/// Returns nothing where not even the records that answer fit.
 pub(super) fn write<'s>(
     query: &Query<'_>,
     exchange: &Exchange<'_>,
-    (version, body, slot): (&'s Version, &Body, u32),
+    (version, prebuilt): (&'s Version, &Prebuilt<'s>),
+    ttls: &Ttls,
     out: &mut [u8],
-) -> Option<Outcome<'s>> {
+) -> Outcome<'s> {
+    let body = prebuilt.body;
     let question = query.question.wire;
-    let edns = exchange.ending(Rcode::NOERROR, question.len(), None);
+    let edns = exchange.ending(body.rcode, question.len(), body.cause.extended_error());
     let writer = ResponseWriter::new(out, exchange.room, query.head, Some(question), edns);
-    let mut writer = writer.ok()?;
-    let space = writer.space();
-    let cut = body.cuts.iter().rev().find(|cut| usize::from(cut.len) <= space)?;
-    let counts = [body.answers, 0, cut.additionals];
-    writer.prebuilt(&body.octets[..usize::from(cut.len)], counts).ok()?;
-    let ending = Ending { rcode: Rcode::NOERROR, authoritative: true, truncated: false };
-    let len = writer.finish(ending);
-    let handed_out = HandedOut { expiries: &version.expiries, slot, ttl: body.ttl };
-    Some(Outcome {
-        handed_out: Some(handed_out),
-        ..Outcome::short(Verdict::Send(len), Cause::Answered)
-    })
+    let Ok(mut writer) = writer else {
+        return Outcome::short(Verdict::Drop, Cause::NoRoom);
+    };
+    let written = body.cut(writer.space()).ok_or(Full).and_then(|cut| {
+        let [answers, authorities] = body.counts;
+        let counts = [answers, authorities, cut.additionals];
+        let shift = (question.len() - 4).wrapping_sub(body.known.into()) as u16;
+        writer.prebuilt(&body.octets[..usize::from(cut.len)], counts, (&body.pointers, shift))
+    });
+    let truncated = written.is_err();
+    let lowered = if ttls.lower_nothing() { None } else { lower(&mut writer, ttls) };
+    let handed_out = body.srv.filter(|_| !truncated).map(|(slot, ttl)| HandedOut {
+        expiries: &version.expiries,
+        slot,
+        ttl: lowered.unwrap_or(ttl),
+    });
+    let (rcode, authoritative) = (body.rcode, body.authoritative);
+    let len = writer.finish(Ending { rcode, authoritative, truncated });
+    Outcome { truncated, handed_out, ..Outcome::short(Verdict::Send(len), body.cause) }
 }
 
-/// Writes the answer that the clients of a region get at a name of the zone;
-/// `regions` are those that see the same SRV records.
-///
-/// There is none where clients that see the same SRV records see other
-/// addresses, or where a message would be too long for it.
-fn build(
-    version: &Version,
-    (region, regions): (RegionId, &RegionSet),
-    owner: &[u8],
-) -> Option<Body> {
-    let mut wire = owner.to_vec();
-    wire.extend(Rtype::SRV.0.to_be_bytes());
-    wire.extend(CLASS_IN.to_be_bytes());
-    let name = LowerName::from_wire(owner)?;
-    let question = Question { wire: &wire, name, qtype: Rtype::SRV, qclass: CLASS_IN };
-    let resolution = resolve(&version.zone, region, &question);
-    if resolution.cause != Cause::Answered || !regions.is_subset(&resolution.same) {
-        return None;
-    }
-    let head = Head { id: 0, opcode: 0, rd: false };
-    let query = Query { head, question, edns: None };
-    let mut out = vec![0; usize::from(u16::MAX)];
-    let mut writer = ResponseWriter::new(&mut out, usize::from(u16::MAX), head, Some(&wire), None);
-    let writer = writer.as_mut().ok()?;
-    let start = writer.len();
-    let mut cuts = Vec::new();
-    for group in groups(&resolution.records) {
-        write_group(writer, &query, group, &Ttls::default()).ok()?;
-        let [.., additionals] = writer.counts();
-        cuts.push(Cut { len: (writer.len() - start) as u16, additionals });
-    }
-    let [_, answers, ..] = writer.counts();
-    let end = writer.len();
-    let ttl = resolution.srv()?.1.ttl;
-    Some(Body {
-        octets: out[start..end].into(),
-        answers,
-        cuts: cuts.into(),
-        same: resolution.same,
-        ttl,
-    })
+/// Lowers the TTLs of what is written; returns that of the SRV records.
+fn lower(writer: &mut ResponseWriter<'_>, ttls: &Ttls) -> Option<u32> {
+    let mut srv = None;
+    let mut name = [0; Name::MAX_LEN];
+    // The records of an RRset stand together and have one TTL.
+    let mut last = (0, 0, 0);
+    writer.change_ttls(|owner, rtype, ttl| {
+        if (owner.place(), ttl) != (last.0, last.1) {
+            last = (owner.place(), ttl, ttls.lower(ttl, || owner.read(&mut name)));
+        }
+        if rtype == Rtype::SRV {
+            srv.get_or_insert(last.2);
+        }
+        last.2
+    });
+    srv
 }

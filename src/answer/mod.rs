@@ -22,6 +22,7 @@ mod change;
 mod exchange;
 mod identity;
 mod resolve;
+mod said;
 mod size;
 mod trace;
 
@@ -33,6 +34,7 @@ pub use self::trace::{Trace, TracedRrset, trace};
 
 use self::exchange::{Exchange, Lens, has_idle_timeout};
 use self::resolve::{Data, Owner, Records, Resolution};
+use self::said::Said;
 use crate::geo::{self, RegionSet};
 use crate::snapshot::{HandedOut, Moment, Network, Snapshot, Timeline, Version, View};
 use crate::wire::{
@@ -198,6 +200,11 @@ pub struct Outcome<'s> {
 }
 
 impl Outcome<'_> {
+    /// Says whether a response with all that the client needs is to be sent.
+    fn is_whole(&self) -> bool {
+        !self.truncated && matches!(self.verdict, Verdict::Send(_))
+    }
+
     /// Returns what became of a message that is answered without records.
     pub fn short(verdict: Verdict, cause: Cause) -> Self {
         Outcome { verdict, cause, truncated: false, has_cookie: false, handed_out: None }
@@ -275,69 +282,49 @@ fn respond<'s>(
     out: &mut [u8],
 ) -> Outcome<'s> {
     let question = &query.question;
-    let mut resolution = Resolution::refused(Cause::NotServed);
-    let mut ttls = Ttls::default();
-    let mut expiries = None;
-    if question.qclass != CLASS_IN {
-        resolution = identity::resolve(question, &snapshot.settings).unwrap_or(resolution);
-    } else if [Rtype::AXFR, Rtype::IXFR].contains(&question.qtype) {
-        // Nobody may have a whole zone (RFC 5936 section 2.2.1).
-        resolution = Resolution::refused(Cause::Transfer);
-    } else if let Some(timeline) = find_timeline(snapshot, question) {
-        let prefix = exchange.steering_prefix();
-        let address = prefix.unwrap_or(client.address);
-        let view = timeline.view(address, now);
-        let version = view.version();
-        let region = version.map.locate(address);
-        let is_settled = view.others().next().is_none() && snapshot.settings.spread_ttl == 0;
-        if let Some((body, slot)) =
-            is_settled.then(|| body::find(version, region, question)).flatten()
-        {
-            if prefix.is_some() {
-                exchange.set_scope(scope(version, address, &body.same));
-            }
-            if let Some(outcome) = body::write(query, &exchange, (version, body, slot), out) {
-                return outcome;
-            }
-        }
-        resolution = resolve::resolve(&version.zone, region, question);
-        expiries = Some(&version.expiries);
-        ttls = Ttls {
-            cap: view.cap(now, |other| !resolution.agrees(&resolve_in(other, address, question))),
-            percent: snapshot.settings.spread_ttl,
-            client: Some(address),
-        };
-        if prefix.is_some() {
-            exchange.set_scope(handover_scope(&view, address, question, &resolution));
-        }
+    let timeline = match judge(snapshot, question) {
+        Ok(timeline) => timeline,
+        Err(resolution) => return write(query, &exchange, &resolution, &Ttls::default(), out),
+    };
+    let prefix = exchange.steering_prefix();
+    let address = prefix.unwrap_or(client.address);
+    let view = timeline.view(address, now);
+    let said = Said::of(view.version(), address, question);
+    let differs = |other| !said.agrees(&Said::of(other, address, question), question);
+    let ttls = Ttls::new(view.cap(now, differs), snapshot.settings.spread_ttl, address);
+    if prefix.is_some() {
+        exchange.set_scope(handover_scope(&view, address, question, &said));
     }
-    let outcome = write(query, &exchange, &resolution, &ttls, out);
-    let is_whole = !outcome.truncated && matches!(outcome.verdict, Verdict::Send(_));
-    let handed_out = expiries.filter(|_| is_whole).and_then(|expiries| {
-        let (slot, srv) = resolution.srv()?;
-        Some(HandedOut { expiries, slot, ttl: ttls.of(query, srv) })
-    });
-    Outcome { handed_out, ..outcome }
+    said.write(query, &exchange, &ttls, out)
+}
+
+/// Returns the timeline of the zone that answers a question, or what is said
+/// to one that no zone answers.
+fn judge<'s>(
+    snapshot: &'s Snapshot,
+    question: &Question<'_>,
+) -> Result<&'s Timeline, Resolution<'static>> {
+    if question.qclass != CLASS_IN {
+        return Err(identity::resolve(question, &snapshot.settings)
+            .unwrap_or(Resolution::refused(Cause::NotServed)));
+    }
+    if [Rtype::AXFR, Rtype::IXFR].contains(&question.qtype) {
+        // Nobody may have a whole zone (RFC 5936 section 2.2.1).
+        return Err(Resolution::refused(Cause::Transfer));
+    }
+    find_timeline(snapshot, question).ok_or(Resolution::refused(Cause::NotServed))
 }
 
 /// Returns the timeline that answers: that of the zone with the longest
 /// origin, or of the zone above it for the DS records of an origin.
 fn find_timeline<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Option<&'s Timeline> {
-    let key = question.name.as_wire();
-    let timeline = snapshot.find(key)?;
-    let is_origin = timeline.newest().zone.origin().as_wire().len() == key.len();
+    let name = &question.name;
+    let timeline = snapshot.find(name)?;
+    let is_origin = timeline.newest().zone.origin().as_wire().len() == name.as_wire().len();
     if question.qtype == Rtype::DS && is_origin {
-        return Some(snapshot.find_parent(key).unwrap_or(timeline));
+        return Some(snapshot.find_parent(name).unwrap_or(timeline));
     }
     Some(timeline)
-}
-
-fn resolve_in<'s>(
-    version: &'s Version,
-    address: IpAddr,
-    question: &Question<'_>,
-) -> Resolution<'s> {
-    resolve::resolve(&version.zone, version.map.locate(address), question)
 }
 
 /// Returns for which prefix around an address an answer is good, in bits.
@@ -350,13 +337,13 @@ fn handover_scope(
     view: &View<'_>,
     address: IpAddr,
     question: &Question<'_>,
-    resolution: &Resolution<'_>,
+    said: &Said<'_>,
 ) -> u8 {
-    let mut widest = scope(view.version(), address, &resolution.same);
-    for other in view.others() {
-        let said = resolve_in(other, address, question);
-        widest = widest.max(scope(other, address, &said.same));
-        if !resolution.agrees(&said) {
+    let mut widest = scope(view.version(), address, &said.same());
+    for version in view.others() {
+        let other = Said::of(version, address, question);
+        widest = widest.max(scope(version, address, &other.same()));
+        if !said.agrees(&other, question) {
             widest = widest.max(geo::network_len(address));
         }
     }
@@ -390,6 +377,7 @@ fn write<'s>(
     let Ok(mut writer) = writer else {
         return Outcome::short(Verdict::Drop, Cause::NoRoom);
     };
+    writer.share(resolution.known);
     let empty = writer.mark();
     let truncated = write_records(&mut writer, query, &resolution.records, ttls).is_err();
     if truncated {
@@ -444,9 +432,13 @@ fn write_rrset(
     rrset: &Records<'_>,
     ttls: &Ttls,
 ) -> Result<(), Full> {
-    let (owner, class) = (owner(query, rrset), query.question.qclass);
-    let ttl = ttls.of(query, rrset);
-    let head = RrsetHead { owner, rtype: rrset.rtype, class, ttl };
+    let is_at_question = rrset.owner == Owner::Question;
+    let head = RrsetHead {
+        owner: (!is_at_question).then(|| owner(query, rrset)),
+        rtype: rrset.rtype,
+        class: query.question.qclass,
+        ttl: ttls.of(query, rrset),
+    };
     match &rrset.data {
         Data::Zone(variant) => writer.rrset(rrset.section, head, variant.rdatas()),
         Data::Made(data) => writer.rrset(rrset.section, head, [&data[..]]),
@@ -473,18 +465,34 @@ struct Ttls {
     /// together drift apart.
     percent: u8,
 
-    /// Whose network decides by how much.
-    client: Option<IpAddr>,
+    /// Which network decides by how much; it does not matter where that is
+    /// nothing.
+    network: Network,
 }
 
 impl Ttls {
+    fn new(cap: Option<u32>, percent: u8, client: IpAddr) -> Self {
+        let network = if percent > 0 { Network::of(client) } else { Network::default() };
+        Ttls { cap, percent, network }
+    }
+
+    /// Says whether TTLs go out as they are in the zone.
+    fn lower_nothing(&self) -> bool {
+        self.cap.is_none() && self.percent == 0
+    }
+
     /// Returns the TTL that an RRset goes out with.
     fn of(&self, query: &Query<'_>, rrset: &Records<'_>) -> u32 {
-        let ttl = match self.client.filter(|_| self.percent > 0) {
-            Some(client) => Network::of(client).lower(rrset.ttl, self.percent, owner(query, rrset)),
-            None => rrset.ttl,
+        self.lower(rrset.ttl, || owner(query, rrset))
+    }
+
+    /// Returns what a TTL is lowered to; `owner` gives the owner's name.
+    fn lower<'n>(&self, ttl: u32, owner: impl FnOnce() -> &'n [u8]) -> u32 {
+        let lowered = match self.percent {
+            0 => ttl,
+            percent => self.network.lower(ttl, percent, owner()),
         };
-        self.cap.map_or(ttl, |cap| ttl.min(cap))
+        self.cap.map_or(lowered, |cap| lowered.min(cap))
     }
 }
 
@@ -526,3 +534,8 @@ fn error(reply: &ErrorReply<'_>, cause: Cause, exchange: &Exchange<'_>, out: &mu
         Err(Full) => Verdict::Drop,
     }
 }
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests;

@@ -14,13 +14,17 @@ use crate::wire::{LowerName, Name, Question, Rcode, Rtype, Section, is_within};
 /// asks again by itself.
 const ALIASES_MAX: usize = 16;
 
+/// The octets of the label `*`.
+const WILDCARD_LEN: usize = 2;
+
 /// Answers a question from a zone, for the clients of a region.
 pub(super) fn resolve<'s>(
     zone: &'s Zone,
     region: RegionId,
     question: &Question<'_>,
 ) -> Resolution<'s> {
-    let mut resolver = Resolver { zone, region, resolution: Resolution::default() };
+    let mut resolver =
+        Resolver { zone, region, is_from_wildcard: false, resolution: Resolution::default() };
     let mut step = resolver.step(&question.name, Owner::Question, question, true);
     for _ in 0..ALIASES_MAX {
         let Step::Follow(target) = step else {
@@ -30,7 +34,11 @@ pub(super) fn resolve<'s>(
             break;
         };
         // A chain that comes back to a name says nothing new there.
-        if name == question.name || resolver.has_answered(&target) {
+        if name == question.name {
+            resolver.resolution.is_for_all_below &= !resolver.is_from_wildcard;
+            break;
+        }
+        if resolver.has_answered(&target) {
             break;
         }
         step = resolver.step(&name, Owner::Made(target), question, false);
@@ -51,6 +59,14 @@ pub(super) struct Resolution<'s> {
 
     /// Why.
     pub(super) cause: Cause,
+
+    /// How many octets at the end of the name asked for decide: every name with
+    /// the same end that comes to the same node gets the same records.
+    pub(super) known: usize,
+
+    /// Whether that is so: what a DNAME makes of a name has all of it, and an
+    /// alias at a wildcard may lead back to the name.
+    pub(super) is_for_all_below: bool,
 
     /// The regions whose clients get the same.
     pub(super) same: RegionSet,
@@ -94,6 +110,8 @@ impl Default for Resolution<'_> {
             rcode: Rcode::NOERROR,
             authoritative: true,
             cause: Cause::Answered,
+            known: 0,
+            is_for_all_below: true,
             same: RegionSet::ALL,
             records: Vec::new(),
         }
@@ -179,6 +197,10 @@ pub(super) enum Data<'s> {
 struct Resolver<'s> {
     zone: &'s Zone,
     region: RegionId,
+
+    /// Whether a wildcard stands in for the name asked for.
+    is_from_wildcard: bool,
+
     resolution: Resolution<'s>,
 }
 
@@ -208,11 +230,16 @@ impl<'s> Resolver<'s> {
         question: &Question<'_>,
         is_first: bool,
     ) -> Step {
-        match self.zone.find(name.as_wire()) {
-            Found::Exact(node) if node.status() == Status::Cut && question.qtype != Rtype::DS => {
-                self.refer(node, is_first)
+        match self.zone.find(name) {
+            Found::Exact(node) if is_referred(node, question.qtype) => self.refer(node, is_first),
+            Found::Exact(node) | Found::Wildcard(node) => {
+                if is_first {
+                    self.is_from_wildcard = node.is_wildcard();
+                } else if self.is_from_wildcard && node.is_wildcard() {
+                    self.resolution.is_for_all_below = false;
+                }
+                self.at_node(node, owner, question.qtype)
             }
-            Found::Exact(node) | Found::Wildcard(node) => self.at_node(node, owner, question.qtype),
             Found::Referral(node) => self.refer(node, is_first),
             Found::Redirected(node) => self.redirect(node, owner, question),
             Found::Missing => {
@@ -225,23 +252,16 @@ impl<'s> Resolver<'s> {
     /// Answers from the records of a name, or of the wildcard that stands in
     /// for it.
     fn at_node(&mut self, node: Node<'s>, owner: Owner<'s>, qtype: Rtype) -> Step {
-        let rrset = match qtype {
-            // One RRset will do (RFC 8482 section 4.1). Which one depends on
-            // what the client's region has.
-            Rtype::ANY => {
-                self.resolution.same = self.resolution.same.intersect(&node.same(self.region));
-                let has_records = |rrset: &Rrset<'_>| rrset.variant(self.region).first().is_some();
-                node.rrsets().find(has_records)
-            }
-            _ => node.rrset(qtype).or_else(|| node.rrset(Rtype::CNAME)),
-        };
-        let Some(rrset) = rrset else {
+        let Some((rrset, variant)) = select(node, qtype, self.region) else {
             return self.no_data(node);
         };
-        let variant = self.see(rrset);
-        let Some(first) = variant.first() else {
-            return self.no_data(node);
-        };
+        if qtype == Rtype::ANY {
+            // Which RRset it is depends on what the client's region has.
+            self.resolution.same = self.resolution.same.intersect(&node.same(self.region));
+        }
+        let first = variant.first().unwrap_or_default();
+        self.know(node.owner().len() - if node.is_wildcard() { WILDCARD_LEN } else { 0 });
+        self.see(rrset);
         self.add(Section::Answer, owner, rrset, variant);
         if rrset.rtype() == Rtype::CNAME && qtype != Rtype::CNAME && qtype != Rtype::ANY {
             return Step::Follow(first.into());
@@ -261,6 +281,7 @@ impl<'s> Resolver<'s> {
     fn negative(&mut self, cause: Cause) -> Step {
         self.resolution.cause = cause;
         let apex = self.zone.apex();
+        self.know(apex.owner().len());
         if let Some(soa) = apex.rrset(Rtype::SOA) {
             self.resolution.records.push(Records {
                 section: Section::Authority,
@@ -287,6 +308,7 @@ impl<'s> Resolver<'s> {
             return Step::Done;
         };
         let variant = self.see(servers);
+        self.know(cut.owner().len());
         self.add(Section::Authority, Owner::Zone(cut.owner()), servers, variant);
         let (needed, helpful): (Vec<_>, Vec<_>) =
             variant.hosts().partition(|host| is_within(host.name, cut.owner()));
@@ -306,6 +328,10 @@ impl<'s> Resolver<'s> {
         };
         let variant = self.see(dname);
         let above = node.owner();
+        self.know(above.len());
+        if owner == Owner::Question {
+            self.resolution.is_for_all_below = false;
+        }
         // A chain may come below the same DNAME again; an RRset stands once.
         let is_known =
             |rrset: &Records<'_>| rrset.rtype == Rtype::DNAME && rrset.owner == Owner::Zone(above);
@@ -362,6 +388,14 @@ impl<'s> Resolver<'s> {
         }
     }
 
+    /// Notes how much of the name asked for decides, in octets, unless it was
+    /// decided before.
+    fn know(&mut self, len: usize) {
+        if self.resolution.records.is_empty() {
+            self.resolution.known = len;
+        }
+    }
+
     /// Returns what the client's region sees of an RRset, and notes who else
     /// sees the same.
     fn see(&mut self, rrset: Rrset<'s>) -> Variant<'s> {
@@ -380,6 +414,32 @@ impl<'s> Resolver<'s> {
             optional: None,
             slot: rrset.srv_slot(self.region),
         });
+    }
+}
+
+/// Says whether a name that exists is answered for by the servers it is
+/// delegated to: but for its DS records (RFC 4035 section 3.1.4.1).
+pub(super) fn is_referred(node: Node<'_>, qtype: Rtype) -> bool {
+    node.status() == Status::Cut && qtype != Rtype::DS
+}
+
+/// Returns the RRset of a name that answers who asks for a type, and what the
+/// clients of a region see of it; none where that is nothing.
+pub(super) fn select<'s>(
+    node: Node<'s>,
+    qtype: Rtype,
+    region: RegionId,
+) -> Option<(Rrset<'s>, Variant<'s>)> {
+    let seen = |rrset: Rrset<'s>| Some((rrset, rrset.variant(region)));
+    let has_records = |(_, variant): &(Rrset<'s>, Variant<'s>)| variant.first().is_some();
+    match qtype {
+        // One RRset will do (RFC 8482 section 4.1).
+        Rtype::ANY => node.rrsets().filter_map(seen).find(has_records),
+        _ => node
+            .rrset(qtype)
+            .or_else(|| node.rrset(Rtype::CNAME))
+            .and_then(seen)
+            .filter(has_records),
     }
 }
 

@@ -7,9 +7,8 @@ use std::net::IpAddr;
 
 use super::exchange::{Exchange, Lens};
 use super::resolve::Data;
-use super::{
-    CLASS_IN, Client, Ttls, find_timeline, handover_scope, owner, resolve, resolve_in, scope,
-};
+use super::said::Said;
+use super::{CLASS_IN, Client, Ttls, find_timeline, handover_scope, owner, scope};
 use crate::geo::{RegionId, RegionSet};
 use crate::snapshot::{Moment, Snapshot, Timeline, Version};
 use crate::wire::{Parsed, Rtype, Section, parse};
@@ -37,11 +36,11 @@ pub fn trace<'s>(
     let view = timeline.view(address, now);
     let version = view.version();
     let region = version.map.locate(address);
-    let resolution = resolve::resolve(&version.zone, region, question);
-    let agrees = |other| resolution.agrees(&resolve_in(other, address, question));
+    let said = Said::of(version, address, question);
+    let resolution = said.resolution(question);
+    let agrees = |other| said.agrees(&Said::of(other, address, question), question);
     let cap = view.cap(now, |other| !agrees(other));
-    let percent = snapshot.settings.spread_ttl;
-    let ttls = Ttls { cap, percent, client: Some(address) };
+    let ttls = Ttls::new(cap, snapshot.settings.spread_ttl, address);
     let records = resolution.records.iter().map(|rrset| TracedRrset {
         section: rrset.section,
         owner: owner(&query, rrset).into(),
@@ -61,7 +60,7 @@ pub fn trace<'s>(
         region,
         same: resolution.same,
         own_scope: prefix.map(|_| scope(version, address, &resolution.same)),
-        scope: prefix.map(|_| handover_scope(&view, address, question, &resolution)),
+        scope: prefix.map(|_| handover_scope(&view, address, question, &said)),
         cap,
         agreeing: timeline.entries().iter().map(|entry| agrees(&entry.version)).collect(),
         records: records.collect(),

@@ -10,7 +10,7 @@ use crate::diag::Report;
 use crate::explain::{self, Explanation, Request, Usage, Written};
 use crate::snapshot::{Moment, Snapshot, Variant, Version, Zone};
 use crate::state::{Kept, KeptZone};
-use crate::wire::{Name, Rtype};
+use crate::wire::{LowerName, Name, Rtype};
 
 /// Explains the answers that clients get from a snapshot.
 ///
@@ -91,7 +91,7 @@ impl Meant {
         let octets = match self {
             Meant::Address(IpAddr::V4(address)) => (Rtype::A, address.octets().to_vec()),
             Meant::Address(IpAddr::V6(address)) => (Rtype::AAAA, address.octets().to_vec()),
-            Meant::Host(host) => return zone.get(&host.to_key()).is_some(),
+            Meant::Host(host) => return zone.get(&LowerName::from(host)).is_some(),
         };
         let (rtype, octets) = octets;
         let has = |variant: Variant<'_>| variant.rdatas().any(|rdata| rdata == octets);

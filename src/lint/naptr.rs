@@ -3,7 +3,7 @@
 use super::subject::{Found, Subject};
 use crate::config::model::NAPTR_SERVICES;
 use crate::diag::{Code, Finding, Span};
-use crate::wire::{Name, Rtype};
+use crate::wire::{LowerName, Name, Rtype};
 
 /// NAPTR records that lead where no caller gets further.
 pub(super) fn naptr(subject: &Subject<'_>, found: &mut Found<'_>) {
@@ -46,7 +46,10 @@ fn mismatch(naptr: &Naptr, span: Span) -> Option<Finding> {
 fn dead_end(subject: &Subject<'_>, naptr: &Naptr, span: Span) -> Option<Finding> {
     let target = &naptr.replacement;
     let is_elsewhere = !target.is_within(&subject.tables.origin)
-        || matches!(subject.zone.find(&target.to_key()), crate::snapshot::Found::Referral(_));
+        || matches!(
+            subject.zone.find(&LowerName::from(target)),
+            crate::snapshot::Found::Referral(_)
+        );
     let has_records = subject.host(target).is_some_and(|node| node.rrset(Rtype::SRV).is_some());
     (!is_elsewhere && !has_records).then(|| {
         Finding::new(

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::subject::{Found, Subject};
 use crate::config::model::ZoneTables;
 use crate::diag::{Code, Finding, Report, Span};
-use crate::wire::{Name, Rtype};
+use crate::wire::{LowerName, Name, Rtype};
 
 //----------- Lints of one zone ----------------------------------------------
 
@@ -51,7 +51,7 @@ fn without_glue(
     for (server, span) in servers {
         let is_here = server.is_within(&subject.tables.origin);
         let has_address = || {
-            let node = subject.zone.get(&server.to_key()).or_else(|| subject.host(server));
+            let node = subject.zone.get(&LowerName::from(server)).or_else(|| subject.host(server));
             let node = node.into_iter();
             let mut rrsets = node.flat_map(|node| node.rrsets());
             rrsets.any(|rrset| [Rtype::A, Rtype::AAAA].contains(&rrset.rtype()))
@@ -61,7 +61,7 @@ fn without_glue(
             let cut = |name: &Name| *name != subject.tables.origin && *name != *owner;
             let mut above = Some(server.clone());
             while let Some(name) = above.take_if(|name| name.is_within(&subject.tables.origin)) {
-                let node = subject.zone.get(&name.to_key());
+                let node = subject.zone.get(&LowerName::from(&name));
                 if cut(&name) && node.is_some_and(|node| node.rrset(Rtype::NS).is_some()) {
                     return true;
                 }

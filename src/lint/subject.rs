@@ -8,7 +8,7 @@ use super::sets::{Set, sets};
 use crate::config::model::ZoneTables;
 use crate::diag::{Code, Finding, Place, Report, Span};
 use crate::snapshot::{Found as InZone, Node, Zone};
-use crate::wire::{Name, Rtype};
+use crate::wire::{LowerName, Name, Rtype};
 
 //----------- Subject --------------------------------------------------------
 
@@ -48,7 +48,7 @@ impl<'a> Subject<'a> {
         if !name.is_within(&self.tables.origin) {
             return None;
         }
-        match self.zone.find(&name.to_key()) {
+        match self.zone.find(&LowerName::from(name)) {
             InZone::Exact(node) | InZone::Wildcard(node) => Some(node),
             _ => None,
         }

@@ -13,7 +13,7 @@ use crate::config::model::{Handover, Service, ZoneTables};
 use crate::geo::{RegionId, RegionMap, RegionTable};
 use crate::offline::{Offline, OfflineZone, ask, client_of, map_of_regions};
 use crate::snapshot::{Moment, Settings, Snapshot, Timeline, Version};
-use crate::wire::{Name, Rtype};
+use crate::wire::{LowerName, Name, Rtype};
 
 //----------- Scene ----------------------------------------------------------
 
@@ -358,7 +358,7 @@ fn find<'o>(
 ) -> Result<(&'o OfflineZone, Name), String> {
     let text = request.service;
     let is_srv = |zone: &OfflineZone, name: &Name| {
-        let node = zone.zone.get(&name.to_key());
+        let node = zone.zone.get(&LowerName::from(name));
         node.is_some_and(|node| node.rrset(Rtype::SRV).is_some())
     };
     let name = Name::parse(text, &Name::root()).map_err(|error| format!("`{text}` has {error}"))?;

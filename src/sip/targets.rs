@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Transport;
 use crate::geo::{RegionId, RegionSet};
 use crate::snapshot::{Found, Node, Zone};
-use crate::wire::{Name, Rtype};
+use crate::wire::{LowerName, Name, Rtype};
 
 //----------- Target ---------------------------------------------------------
 
@@ -149,7 +149,7 @@ fn read_srv(rdata: &[u8]) -> Option<(u16, Name)> {
 fn addresses(zones: &[Arc<Zone>], host: &Name) -> BTreeSet<IpAddr> {
     let around = zones.iter().filter(|zone| host.is_within(zone.origin()));
     let zone = around.max_by_key(|zone| zone.origin().label_count());
-    let node = match zone.map(|zone| zone.find(&host.to_key())) {
+    let node = match zone.map(|zone| zone.find(&LowerName::from(host))) {
         Some(Found::Exact(node) | Found::Wildcard(node)) => node,
         _ => return BTreeSet::new(),
     };

@@ -15,20 +15,20 @@
 
 mod body;
 mod expiry;
+mod index;
 mod policy;
 mod timeline;
 mod zone;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use rustc_hash::FxBuildHasher;
 
+use self::index::Index;
 use crate::geo::RegionMap;
-use crate::wire::CookieSecrets;
+use crate::wire::{CookieSecrets, LowerName, Name};
 
-pub use self::body::{Bodies, Body, Cut};
+pub use self::body::{Bodies, Body, BodyKey, Cut};
 pub use self::expiry::{Expiries, HandedOut};
 pub use self::policy::{Class, Customer, Customers, Policy, Rate, Told};
 pub use self::timeline::{Change, Entry, Moment, Network, Order, Publication, Timeline, View};
@@ -47,10 +47,15 @@ pub struct Snapshot {
     /// What answers say beside records.
     pub settings: Settings,
 
-    zones: HashMap<Box<[u8]>, Arc<Timeline>, FxBuildHasher>,
+    /// In the order of their zones' names.
+    timelines: Box<[Arc<Timeline>]>,
 
-    /// The most labels that an origin has: longer suffixes need no look-up.
-    labels_max: usize,
+    /// The timelines by their zones' names.
+    index: Index,
+
+    /// One bit for each number of labels that an origin has: suffixes of other
+    /// lengths need no look-up.
+    levels: u128,
 }
 
 impl Snapshot {
@@ -60,34 +65,20 @@ impl Snapshot {
         settings: Settings,
         timelines: impl IntoIterator<Item = Arc<Timeline>>,
     ) -> Self {
-        let zones: HashMap<_, _, _> = timelines
-            .into_iter()
-            .map(|timeline| (timeline.newest().zone.origin().to_key(), timeline))
-            .collect();
-        let labels_max = zones
-            .values()
-            .map(|timeline: &Arc<Timeline>| timeline.newest().zone.origin().label_count())
-            .max()
-            .unwrap_or(0);
-        Snapshot { generation, settings, zones, labels_max }
+        let mut timelines: Box<[_]> = timelines.into_iter().collect();
+        timelines.sort_by(|a, b| origin(a).cmp(origin(b)));
+        let hash = |timeline: &Arc<Timeline>| LowerName::from(origin(timeline)).hash();
+        let index = Index::new(timelines.iter().map(hash));
+        // A name has at most 127 labels.
+        let level = |timeline: &Arc<Timeline>| 1 << origin(timeline).label_count();
+        let levels = timelines.iter().fold(0, |levels, timeline| levels | level(timeline));
+        Snapshot { generation, settings, timelines, index, levels }
     }
 
     /// Returns the timeline of the zone that a name is in: the one with the
     /// longest origin.
-    ///
-    /// `key` is a name in wire format and lower case.
-    pub fn find(&self, key: &[u8]) -> Option<&Timeline> {
-        let mut labels = label_count(key);
-        let mut rest = key;
-        loop {
-            if labels <= self.labels_max
-                && let Some(timeline) = self.zones.get(rest)
-            {
-                return Some(timeline);
-            }
-            rest = parent(rest)?;
-            labels -= 1;
-        }
+    pub fn find(&self, name: &LowerName) -> Option<&Timeline> {
+        self.find_within(name, name.label_count())
     }
 
     /// Returns the timeline of the zone that delegates a name, if it is here:
@@ -95,16 +86,36 @@ impl Snapshot {
     ///
     /// That zone, and not the child, holds the name's DS records (RFC 4035
     /// section 3.1.4.1).
-    pub fn find_parent(&self, key: &[u8]) -> Option<&Timeline> {
-        self.find(parent(key)?)
+    pub fn find_parent(&self, name: &LowerName) -> Option<&Timeline> {
+        self.find_within(name, name.label_count().checked_sub(1)?)
+    }
+
+    /// Returns the timeline with the longest origin that is made of the last
+    /// labels of a name, of at most so many.
+    fn find_within(&self, name: &LowerName, labels: usize) -> Option<&Timeline> {
+        let levels_max = (u128::BITS - self.levels.leading_zeros()) as usize;
+        let mut found = None;
+        for (count, hash) in name.suffix_hashes().take(levels_max.min(labels + 1)).enumerate() {
+            if self.levels >> count & 1 == 1 {
+                let suffix = name.suffix(count);
+                let is_it = |at: u32| {
+                    origin(&self.timelines[at as usize]).as_wire().eq_ignore_ascii_case(suffix)
+                };
+                found = self.index.find(hash, is_it).or(found);
+            }
+        }
+        found.map(|at| &*self.timelines[at as usize])
     }
 
     /// Returns all timelines, in the order of their zones' names.
-    pub fn timelines(&self) -> Vec<&Arc<Timeline>> {
-        let mut timelines: Vec<_> = self.zones.values().collect();
-        timelines.sort_by(|a, b| a.newest().zone.origin().cmp(b.newest().zone.origin()));
-        timelines
+    pub fn timelines(&self) -> &[Arc<Timeline>] {
+        &self.timelines
     }
+}
+
+/// Returns the name of a timeline's zone.
+fn origin(timeline: &Timeline) -> &Name {
+    timeline.newest().zone.origin()
 }
 
 //----------- Version --------------------------------------------------------
@@ -124,17 +135,13 @@ pub struct Version {
     /// When copies of its SRV answers expire: the only thing here that ever
     /// changes, and no answer depends on it.
     pub expiries: Expiries,
-
-    /// Its SRV answers, ready to be copied.
-    pub bodies: Bodies,
 }
 
 impl Version {
     /// Returns a version that has answered nobody.
     pub fn new(zone: Arc<Zone>, map: Arc<RegionMap>) -> Self {
         let expiries = Expiries::new(zone.srv_count());
-        let bodies = Bodies::new(zone.srv_count());
-        Version { zone, map, expiries, bodies }
+        Version { zone, map, expiries }
     }
 
     /// Notes that anybody may have been handed out anything until now, in
@@ -190,24 +197,4 @@ pub struct Settings {
 
     /// Load balancers that say by the PROXY protocol who asks.
     pub balancers: Arc<[IpNet]>,
-}
-
-//----------- Names in wire format -------------------------------------------
-
-/// Returns a name without its first label; the root has no parent.
-fn parent(key: &[u8]) -> Option<&[u8]> {
-    match key[0] {
-        0 => None,
-        len => Some(&key[1 + usize::from(len)..]),
-    }
-}
-
-/// Counts the labels of a name, the root's not among them.
-fn label_count(mut key: &[u8]) -> usize {
-    let mut count = 0;
-    while let Some(rest) = parent(key) {
-        key = rest;
-        count += 1;
-    }
-    count
 }

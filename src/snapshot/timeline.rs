@@ -57,6 +57,7 @@ use siphasher::sip::SipHasher24;
 
 use super::Version;
 use crate::geo;
+use crate::wire::Name;
 
 //----------- Timeline -------------------------------------------------------
 
@@ -512,7 +513,11 @@ impl Network {
     /// `name` is in wire format; its letter case does not count.
     pub fn lower(self, ttl: u32, percent: u8, name: &[u8]) -> u32 {
         let mut hasher = SipHasher24::new_with_keys(0, self.hash);
-        hasher.write(&name.to_ascii_lowercase());
+        let mut lower = [0; Name::MAX_LEN];
+        let lower = &mut lower[..name.len()];
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        hasher.write(lower);
         let most = u64::from(ttl) * u64::from(percent.min(100)) / 100;
         let lowered = u64::from(ttl) - hasher.finish() % (most + 1);
         // It is no more than `ttl`.

@@ -1,6 +1,9 @@
 //! The name a query asks for, as a key.
 
 use std::fmt;
+use std::hash::Hasher;
+
+use rustc_hash::FxHasher;
 
 use super::name::Name;
 use super::reason::Reason;
@@ -70,12 +73,45 @@ impl LowerName {
         usize::from(self.label_count) - 1
     }
 
+    /// Returns the hash of the name; two that differ in letter case alone have
+    /// the same.
+    ///
+    /// Clients cannot put names into tables, so that it need not withstand them.
+    pub fn hash(&self) -> u64 {
+        self.suffix_hashes().last().unwrap_or_default()
+    }
+
+    /// Returns the hash of every suffix that the name has, from that of the
+    /// root to its own: all of them cost what one does.
+    pub fn suffix_hashes(&self) -> impl Iterator<Item = u64> + '_ {
+        let mut hasher = FxHasher::default();
+        let labels = self.labels[..usize::from(self.label_count)].windows(2).rev();
+        let label = |pair: &[u8]| &self.octets[usize::from(pair[0])..usize::from(pair[1])];
+        let below = labels.map(move |pair| {
+            hasher.write(label(pair));
+            hasher.finish()
+        });
+        std::iter::once(FxHasher::default().finish()).chain(below)
+    }
+
+    /// Returns the last `count` labels of the name, all of it where there are
+    /// no more.
+    pub fn suffix(&self, count: usize) -> &[u8] {
+        self.ancestor(self.label_count().saturating_sub(count))
+    }
+
     /// Returns the name without its first `count` labels, the root where there
     /// are no more.
     pub fn ancestor(&self, count: usize) -> &[u8] {
         let start = self.labels[count.min(self.label_count())];
         let end = self.labels[self.label_count()] + 1;
         &self.octets[usize::from(start)..usize::from(end)]
+    }
+}
+
+impl From<&Name> for LowerName {
+    fn from(name: &Name) -> Self {
+        Self::read(name.as_wire()).expect("a name is within the limits of one")
     }
 }
 
@@ -108,6 +144,20 @@ mod tests {
         assert_eq!(name.ancestor(2), b"\x03com\0");
         assert_eq!(name.ancestor(3), b"\0");
         assert_eq!(name.ancestor(4), b"\0");
+        assert_eq!((name.suffix(0), name.suffix(2)), (name.ancestor(3), name.ancestor(1)));
+        assert_eq!((name.suffix(3), name.suffix(9)), (name.as_wire(), name.as_wire()));
+    }
+
+    #[test]
+    fn suffixes_have_the_hashes_that_they_have_as_names() {
+        let name = LowerName::read(b"\x04_SIP\x07Example\x03cOm\0").unwrap();
+        let hashes: Vec<_> = name.suffix_hashes().collect();
+        assert_eq!(hashes.len(), 4);
+        for (count, hash) in hashes.iter().enumerate() {
+            let suffix = LowerName::from_wire(name.suffix(count)).unwrap();
+            assert_eq!(suffix.hash(), *hash);
+        }
+        assert_eq!(hashes.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
     }
 
     #[test]

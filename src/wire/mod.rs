@@ -52,4 +52,6 @@ pub use self::query::{CookieQuery, ErrorReply, Parsed, Query, Question, Refusal,
 pub use self::reason::Reason;
 pub use self::rtype::Rtype;
 pub use self::tsig::Tsig;
-pub use self::writer::{Ending, Full, Mark, ResponseWriter, RrsetHead, Section};
+pub use self::writer::{
+    Ending, Full, Mark, ResponseWriter, RrsetHead, Section, WrittenName, move_pointers,
+};

@@ -30,7 +30,7 @@ struct Rrset {
 impl Rrset {
     fn write(&self, writer: &mut ResponseWriter<'_>) -> Result<(), Full> {
         let &Rrset { ref owner, rtype, ttl, .. } = self;
-        let head = RrsetHead { owner, rtype, class: 1, ttl };
+        let head = RrsetHead { owner: Some(owner), rtype, class: 1, ttl };
         writer.rrset(self.section, head, self.rdatas.iter().map(|rdata| &rdata[..]))
     }
 

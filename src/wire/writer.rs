@@ -5,6 +5,7 @@ use std::fmt;
 use super::compress::Compressor;
 use super::edns::EdnsReply;
 use super::header::{Head, Header, Rcode};
+use super::name::Name;
 use super::rdata::{NameLayout, name_len};
 use super::rtype::Rtype;
 
@@ -38,7 +39,16 @@ pub struct ResponseWriter<'a> {
     /// The section of the last record.
     section: Section,
 
-    names: Compressor,
+    /// The names that later ones can point to; none as long as there is no
+    /// record.
+    names: Option<Compressor>,
+
+    /// How much of the end of the question's name is among them, in octets.
+    known: usize,
+
+    /// Where pointers are noted that depend on how long the question is.
+    pointers: Option<&'a mut Vec<u16>>,
+
     head: Head,
     edns: Option<EdnsReply<'a>>,
 }
@@ -66,7 +76,9 @@ impl<'a> ResponseWriter<'a> {
             len: 0,
             counts: [0; 4],
             section: Section::Answer,
-            names: Compressor::new(),
+            names: None,
+            known: Name::MAX_LEN,
+            pointers: None,
             head,
             edns,
         };
@@ -75,6 +87,23 @@ impl<'a> ResponseWriter<'a> {
             writer.question(question)?;
         }
         Ok(writer)
+    }
+
+    /// Has names compressed against the end of the question's name alone, of
+    /// so many octets: it begins with a label, or is longer than the name.
+    ///
+    /// To be said before the first record. So an answer that many questions
+    /// get is the same behind each of them, but for where pointers point.
+    pub fn share(&mut self, known: usize) {
+        debug_assert!(self.names.is_none(), "a record is written already");
+        self.known = known;
+    }
+
+    /// Has the places in the message noted where pointers are, but for those of
+    /// owners that are the question's name: these point elsewhere where the
+    /// question is longer.
+    pub fn note_pointers(&mut self, pointers: &'a mut Vec<u16>) {
+        self.pointers = Some(pointers);
     }
 
     /// Writes an RRset, or nothing of it where it does not fit.
@@ -106,14 +135,40 @@ impl<'a> ResponseWriter<'a> {
         Ok(())
     }
 
-    /// Writes records that were written behind this question before, the first
-    /// ones of a response; `counts` says how many each section has.
-    pub fn prebuilt(&mut self, octets: &[u8], counts: [u16; 3]) -> Result<(), Full> {
+    /// Writes records that were written behind another question before, the
+    /// first ones of a response; `counts` says how many each section has.
+    ///
+    /// `pointers` says where in the octets the pointers are that were noted, in
+    /// ascending order, and `shift` how much longer this question is.
+    pub fn prebuilt(
+        &mut self,
+        octets: &[u8],
+        counts: [u16; 3],
+        (pointers, shift): (&[u16], u16),
+    ) -> Result<(), Full> {
         debug_assert_eq!(self.counts[1..], [0; 3], "names in it point to where they were written");
+        let start = self.len;
         self.octets(octets)?;
+        move_pointers(&mut self.buf[start..self.len], pointers, shift);
         self.counts[1..].copy_from_slice(&counts);
         self.section = Section::Additional;
         Ok(())
+    }
+
+    /// Changes the TTLs of all records that were written: `change` gets a
+    /// record's owner, type and TTL and returns the TTL that it is to have.
+    pub fn change_ttls(&mut self, mut change: impl FnMut(WrittenName<'_>, Rtype, u32) -> u32) {
+        let mut at = Header::LEN + self.question_name().len() + 4;
+        while at < self.len {
+            let owner = WrittenName { message: &self.buf[..self.len], at };
+            let fixed = owner.end();
+            let Some(octets) = self.buf[fixed..self.len].first_chunk::<10>() else { break };
+            let [t0, t1, _, _, a, b, c, d, l0, l1] = *octets;
+            let rtype = Rtype(u16::from_be_bytes([t0, t1]));
+            let ttl = change(owner, rtype, u32::from_be_bytes([a, b, c, d]));
+            self.buf[fixed + 4..fixed + 8].copy_from_slice(&ttl.to_be_bytes());
+            at = fixed + 10 + usize::from(u16::from_be_bytes([l0, l1]));
+        }
     }
 
     /// Returns how many octets are written.
@@ -138,7 +193,8 @@ impl<'a> ResponseWriter<'a> {
 
     /// Returns the state, to come back to with [`rollback`](Self::rollback).
     pub fn mark(&self) -> Mark {
-        Mark { len: self.len, counts: self.counts, section: self.section, names: self.names.len() }
+        let names = self.names.as_ref().map(Compressor::len);
+        Mark { len: self.len, counts: self.counts, section: self.section, names }
     }
 
     /// Takes back what was written since the mark was taken.
@@ -149,7 +205,10 @@ impl<'a> ResponseWriter<'a> {
         self.len = mark.len;
         self.counts = mark.counts;
         self.section = mark.section;
-        self.names.forget(mark.names);
+        match (&mut self.names, mark.names) {
+            (Some(names), Some(len)) => names.forget(len),
+            (names, _) => *names = None,
+        }
     }
 
     /// Sets the scope prefix length of the client subnet option, in bits; does
@@ -190,14 +249,16 @@ impl<'a> ResponseWriter<'a> {
     }
 
     fn question(&mut self, question: &[u8]) -> Result<(), Full> {
-        // Nothing is known yet, so that the name comes out as it is.
-        let (name, rest) = question.split_at(name_len(question).unwrap_or(0));
-        if !name.is_empty() {
-            self.name(name)?;
-        }
-        self.octets(rest)?;
+        self.octets(question)?;
         self.counts[0] = 1;
         Ok(())
+    }
+
+    /// Returns the name that was asked for; it is empty where there is none.
+    fn question_name(&self) -> &[u8] {
+        let octets = &self.buf[Header::LEN..self.len];
+        let len = if self.counts[0] == 0 { 0 } else { name_len(octets).unwrap_or(0) };
+        &octets[..len]
     }
 
     fn record(
@@ -206,8 +267,12 @@ impl<'a> ResponseWriter<'a> {
         layout: NameLayout,
         rdata: &[u8],
     ) -> Result<(), Full> {
-        debug_assert_eq!(name_len(rrset.owner), Some(rrset.owner.len()));
-        self.name(rrset.owner)?;
+        match rrset.owner {
+            Some(owner) => self.name(owner)?,
+            // The root is shorter than a pointer to it.
+            None if self.question_name().len() <= 1 => self.octets(&[0])?,
+            None => self.octets(&(0xc000 | Header::LEN as u16).to_be_bytes())?,
+        }
         let mut fixed = [0; 10];
         fixed[..2].copy_from_slice(&rrset.rtype.0.to_be_bytes());
         fixed[2..4].copy_from_slice(&rrset.class.to_be_bytes());
@@ -236,16 +301,37 @@ impl<'a> ResponseWriter<'a> {
 
     /// Writes a valid name, compressed as far as it goes.
     fn name(&mut self, name: &[u8]) -> Result<(), Full> {
+        debug_assert_eq!(name_len(name), Some(name.len()));
         let start = self.len;
-        let found = self.names.find(&self.buf[..start], name);
+        let mut names = self.names.take().unwrap_or_else(|| self.question_names());
+        let found = names.find(&self.buf[..start], name);
         let (new, known) = name.split_at(found.new_len());
-        self.octets(new)?;
-        match self.names.target(&found) {
-            Some(target) => self.octets(&(0xc000 | target).to_be_bytes())?,
-            None => self.octets(known)?,
+        let written = self.octets(new).and_then(|()| match names.target(&found) {
+            Some(target) => {
+                let at = self.len as u16;
+                self.pointers.iter_mut().for_each(|pointers| pointers.push(at));
+                self.octets(&(0xc000 | target).to_be_bytes())
+            }
+            None => self.octets(known),
+        });
+        if written.is_ok() {
+            names.remember(&found, start);
         }
-        self.names.remember(&found, start);
-        Ok(())
+        self.names = Some(names);
+        written
+    }
+
+    /// Returns what is known before the first record: the end of the question's
+    /// name.
+    fn question_names(&self) -> Compressor {
+        let mut names = Compressor::new();
+        let name = self.question_name();
+        let skipped = name.len().saturating_sub(self.known);
+        if skipped < name.len() {
+            let found = names.find(&[], &name[skipped..]);
+            names.remember(&found, Header::LEN + skipped);
+        }
+        names
     }
 
     fn octets(&mut self, octets: &[u8]) -> Result<(), Full> {
@@ -259,14 +345,27 @@ impl<'a> ResponseWriter<'a> {
     }
 }
 
+/// Moves what pointers in records point to, of which `pointers` says where they
+/// are, in ascending order. Those behind the records' end are passed over.
+pub fn move_pointers(records: &mut [u8], pointers: &[u16], shift: u16) {
+    if shift == 0 {
+        return;
+    }
+    for at in pointers.iter().map(|at| usize::from(*at)) {
+        let Some(pointer) = records.get_mut(at..at + 2) else { break };
+        let moved = u16::from_be_bytes([pointer[0], pointer[1]]).wrapping_add(shift);
+        pointer.copy_from_slice(&moved.to_be_bytes());
+    }
+}
+
 //----------- RrsetHead ------------------------------------------------------
 
 /// What the records of an RRset have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct RrsetHead<'a> {
     /// The owner in uncompressed wire format; its letter case goes out where
-    /// the name is not known already.
-    pub owner: &'a [u8],
+    /// the name is not known already. None is the question's name.
+    pub owner: Option<&'a [u8]>,
 
     /// The type.
     pub rtype: Rtype,
@@ -310,7 +409,60 @@ pub struct Mark {
     len: usize,
     counts: [u16; 4],
     section: Section,
-    names: usize,
+    names: Option<usize>,
+}
+
+//----------- WrittenName ----------------------------------------------------
+
+/// A name in a message that was written here.
+#[derive(Clone, Copy, Debug)]
+pub struct WrittenName<'m> {
+    message: &'m [u8],
+    at: usize,
+}
+
+impl WrittenName<'_> {
+    /// Reads it into a buffer; returns it in wire format and lower case.
+    pub fn read<'o>(&self, out: &'o mut [u8; Name::MAX_LEN]) -> &'o [u8] {
+        let (mut at, mut len) = (self.at, 0);
+        // Pointers that we write point backwards, and names have a limit.
+        while let [first, rest @ ..] = &self.message[at..] {
+            if first & 0xc0 == 0xc0 {
+                at = usize::from(first & 0x3f) << 8 | usize::from(rest[0]);
+                continue;
+            }
+            let label = &self.message[at..=at + usize::from(*first)];
+            out[len..len + label.len()].copy_from_slice(label);
+            len += label.len();
+            at += label.len();
+            if *first == 0 {
+                break;
+            }
+        }
+        out[..len].make_ascii_lowercase();
+        &out[..len]
+    }
+
+    /// Returns where in the message it begins to be spelled out, if it begins
+    /// with a pointer, or is.
+    pub fn place(&self) -> usize {
+        match self.message[self.at] {
+            high @ 0xc0.. => usize::from(high & 0x3f) << 8 | usize::from(self.message[self.at + 1]),
+            _ => self.at,
+        }
+    }
+
+    /// Returns where in the message it ends.
+    fn end(&self) -> usize {
+        let mut at = self.at;
+        loop {
+            match self.message[at] {
+                0 => return at + 1,
+                0xc0.. => return at + 2,
+                len => at += 1 + usize::from(len),
+            }
+        }
+    }
 }
 
 //============ Errors ========================================================
@@ -340,7 +492,7 @@ mod tests {
     const NOERROR: Ending = Ending { rcode: Rcode::NOERROR, authoritative: true, truncated: false };
 
     fn head(owner: &[u8], rtype: Rtype) -> RrsetHead<'_> {
-        RrsetHead { owner, rtype, class: 1, ttl: 60 }
+        RrsetHead { owner: Some(owner), rtype, class: 1, ttl: 60 }
     }
 
     /// Writes a response with `write`; returns what follows the question.

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use rustc_hash::FxHashMap;
 
-use super::index::Index;
+use super::super::Bodies;
+use super::super::index::Index;
 use super::{NodeId, NodePart, Parts, RrsetPart, Status, VariantPart, Zone};
 use crate::geo::RegionSet;
-use crate::wire::{Name, Rtype};
+use crate::wire::{LowerName, Name, Rtype};
 
 //----------- NewNode --------------------------------------------------------
 
@@ -110,18 +111,33 @@ impl Zone {
         let place = soa.map(|rdata| rdata.as_ptr().addr() - start + rdata.len() - 20);
         if let Some(place) = place {
             self.parts.octets[place..place + 4].copy_from_slice(&serial.to_be_bytes());
+            self.bodies = Bodies::default();
         }
         self
     }
 
     fn of_parts(parts: Parts) -> Option<Self> {
         let origin = Name::from_wire(parts.name(parts.nodes.first()?.owner)).ok()?;
-        let index = Index::new(&parts);
-        let labels = |wire: &[u8]| super::label_count(wire);
-        let names = parts.nodes.iter().map(|node| parts.name(node.owner));
-        let labels_max = names.map(labels).max().unwrap_or(0);
+        let origin_labels = origin.label_count();
+        let mut labels_max = 0;
+        let mut hashes = Vec::with_capacity(parts.nodes.len());
+        for node in &parts.nodes {
+            let name = LowerName::from_wire(parts.name(node.owner))?;
+            labels_max = labels_max.max(name.label_count());
+            hashes.push(name.hash());
+        }
+        let index = Index::new(hashes.into_iter());
         let srv_count = srv_count(&parts);
-        let mut zone = Zone { origin, parts, index, labels_max, negative_ttl: 0, srv_count };
+        let mut zone = Zone {
+            origin,
+            parts,
+            index,
+            origin_labels,
+            labels_max,
+            negative_ttl: 0,
+            srv_count,
+            bodies: Bodies::default(),
+        };
         let soa = zone.apex().rrset(Rtype::SOA)?;
         // The last field (RFC 1035 section 3.3.13).
         let rdata = soa.first_variant().first()?;

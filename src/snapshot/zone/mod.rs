@@ -14,14 +14,13 @@
 //! views of places in these lists.
 
 mod build;
-mod index;
 
 use serde::{Deserialize, Serialize};
 
-use self::index::Index;
-use super::{label_count, parent};
+use super::Bodies;
+use super::index::Index;
 use crate::geo::{RegionId, RegionSet};
-use crate::wire::{Name, Rtype};
+use crate::wire::{LowerName, Name, Rtype};
 
 pub use self::build::{NewHost, NewNode, NewRrset, NewVariant};
 
@@ -38,7 +37,8 @@ pub struct Zone {
     parts: Parts,
     index: Index,
 
-    /// The most labels that a name in the zone has.
+    /// The labels of the origin, and the most that a name in the zone has.
+    origin_labels: usize,
     labels_max: usize,
 
     /// The TTL of NXDOMAIN and NODATA (RFC 2308 section 5).
@@ -46,6 +46,10 @@ pub struct Zone {
 
     /// How many variants its SRV RRsets have in all.
     srv_count: u32,
+
+    /// Its answers, ready to be copied, as far as they have been asked for: no
+    /// answer depends on them.
+    bodies: Bodies,
 }
 
 /// The lists of a zone.
@@ -139,6 +143,16 @@ impl Zone {
         self.negative_ttl
     }
 
+    /// Returns the answers that have been asked for.
+    pub fn bodies(&self) -> &Bodies {
+        &self.bodies
+    }
+
+    /// Returns how many variants all RRsets have together.
+    pub fn variant_count(&self) -> usize {
+        self.parts.variants.len()
+    }
+
     /// Returns how many variants the SRV RRsets have in all.
     pub fn srv_count(&self) -> usize {
         self.srv_count as usize
@@ -165,14 +179,12 @@ impl Zone {
         numbers.map_or(0, |[a, b, c, d, ..]| u32::from_be_bytes([*a, *b, *c, *d]))
     }
 
-    /// Finds what the zone has for a name.
-    ///
-    /// `key` is a name within the zone, in wire format and lower case.
-    pub fn find(&self, key: &[u8]) -> Found<'_> {
-        if let Some(node) = self.get(key) {
+    /// Finds what the zone has for a name within it.
+    pub fn find(&self, name: &LowerName) -> Found<'_> {
+        if let Some(node) = self.get(name) {
             return self.reach(node).unwrap_or(Found::Exact(node));
         }
-        let encloser = self.closest_encloser(key);
+        let encloser = self.closest_encloser(name);
         if let Some(found) = self.reach(encloser) {
             return found;
         }
@@ -186,24 +198,29 @@ impl Zone {
     }
 
     /// Returns the node of a name that exists, hidden or not.
-    pub fn get(&self, key: &[u8]) -> Option<Node<'_>> {
-        self.index.find(&self.parts, key).map(|id| self.node(id))
+    pub fn get(&self, name: &LowerName) -> Option<Node<'_>> {
+        // Nobody makes us hash more labels than there are.
+        let is_short = name.label_count() <= self.labels_max;
+        is_short.then(|| self.get_hashed(name.hash(), name.as_wire())).flatten()
+    }
+
+    fn get_hashed(&self, hash: u64, key: &[u8]) -> Option<Node<'_>> {
+        let owner = |at: u32| self.parts.name(self.parts.nodes[at as usize].owner);
+        let at = self.index.find(hash, |at| owner(at).eq_ignore_ascii_case(key))?;
+        Some(self.node(NodeId(at)))
     }
 
     /// Returns the longest existing ancestor (RFC 4592 section 3.3.1).
-    fn closest_encloser(&self, key: &[u8]) -> Node<'_> {
-        let mut labels = label_count(key);
-        let mut rest = key;
-        while let Some(up) = parent(rest) {
-            rest = up;
-            labels -= 1;
-            if labels <= self.labels_max
-                && let Some(node) = self.get(rest)
-            {
-                return node;
-            }
-        }
-        self.apex()
+    ///
+    /// Looked for from the origin downwards: each ancestor of a name that
+    /// exists has a node, so that the first one missing ends the search,
+    /// however long the name is.
+    fn closest_encloser(&self, name: &LowerName) -> Node<'_> {
+        let ancestors = self.origin_labels + 1..name.label_count();
+        let hashes = name.suffix_hashes().skip(ancestors.start);
+        let nodes =
+            ancestors.zip(hashes).map(|(count, hash)| self.get_hashed(hash, name.suffix(count)));
+        nodes.map_while(|node| node).last().unwrap_or(self.apex())
     }
 
     /// Says what stands above a hidden node.
@@ -268,6 +285,12 @@ impl<'z> Node<'z> {
     pub fn rrset(self, rtype: Rtype) -> Option<Rrset<'z>> {
         // A name has a handful of types: a scan beats a search.
         self.rrsets().find(|rrset| rrset.rtype() == rtype)
+    }
+
+    /// Says whether it stands in for names that do not exist (RFC 4592 section
+    /// 2.1.1).
+    pub fn is_wildcard(self) -> bool {
+        self.owner().starts_with(b"\x01*")
     }
 
     /// Returns how the zone stands to it.
@@ -395,6 +418,11 @@ impl<'z> Variant<'z> {
     /// Returns the first RDATA.
     pub fn first(self) -> Option<&'z [u8]> {
         self.rdatas().next()
+    }
+
+    /// Returns its number among those of all RRsets.
+    pub fn number(self) -> usize {
+        self.at
     }
 
     /// Returns the regions that see it: all, unless the RRset is steered.
