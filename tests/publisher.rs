@@ -349,7 +349,7 @@ fn change_time(folder: PathBuf, by: i64) {
     let (mut state, found) = State::open(&folder).unwrap();
     let Found::Kept(mut kept) = found else { panic!("{found:?}") };
     kept.time = kept.time.saturating_add_signed(by);
-    state.save(&kept).unwrap();
+    state.save(&kept, None).unwrap();
 }
 
 #[test]

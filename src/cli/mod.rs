@@ -8,6 +8,7 @@ mod check;
 mod drain;
 mod explain;
 mod export;
+mod history;
 mod manual;
 mod probe;
 mod probe_dns;
@@ -38,6 +39,8 @@ pub fn run() -> ExitCode {
         Command::Reload(options) => reload::run(&arguments.config, &options),
         Command::Drain(options) => drain::run(&arguments.config, &options),
         Command::Undrain(options) => drain::end(&arguments.config, &options),
+        Command::History(options) => history::run(&arguments.config, &options),
+        Command::Rollback(options) => history::roll_back(&arguments.config, &options),
         Command::Status(options) => status::run(&arguments.config, &options),
         Command::Explain(options) => explain::run(&arguments.config, &options),
         Command::Probe(subject) => probe::run(&arguments.config, &subject),
@@ -77,6 +80,12 @@ enum Command {
 
     /// Bring a drained endpoint back to its place.
     Undrain(drain::Ending),
+
+    /// List what was published, when and by whom.
+    History(history::Options),
+
+    /// Publish earlier tables again, through a handover.
+    Rollback(history::Rollback),
 
     /// Show how the running server is.
     Status(status::Options),

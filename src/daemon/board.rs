@@ -51,6 +51,10 @@ pub struct Outcome {
     /// What is new, a line a zone.
     pub lines: Vec<String>,
 
+    /// What else there is to know.
+    #[serde(default)]
+    pub notes: Vec<String>,
+
     /// What is served as it was.
     pub held_back: Vec<Held>,
 
@@ -81,7 +85,7 @@ impl Outcome {
         };
         self.is_whole == other.is_whole
             && self.lines.is_empty()
-            && self.findings == other.findings
+            && (&self.findings, &self.notes) == (&other.findings, &other.notes)
             && self.warnings == other.warnings
             && held(self) == held(other)
     }

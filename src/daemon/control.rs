@@ -28,6 +28,7 @@ use super::board::Outcome;
 use super::status::Status;
 use crate::explain::{self, Explanation, Usage};
 use crate::privileges;
+use crate::state::Event;
 
 /// The longest command, in octets.
 const COMMAND_MAX: u64 = 1 << 20;
@@ -56,6 +57,19 @@ pub enum Command {
 
     /// Have endpoints come behind all others, or no longer.
     Drain(Drain),
+
+    /// Publish again what was published before.
+    Rollback {
+        /// The generation; that before the last publication without one.
+        generation: Option<u64>,
+        /// The zones; all, and the region map, if there is none.
+        zones: Vec<String>,
+        /// Whether it is to be in force at once.
+        now: bool,
+    },
+
+    /// Say what was published so far.
+    History,
 
     /// Say how things are.
     Status,
@@ -100,7 +114,7 @@ pub struct Drain {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "reply", rename_all = "kebab-case")]
 pub enum Reply {
-    /// Of a reload.
+    /// Of a reload or a rollback.
     Reload(Outcome),
 
     /// Of draining.
@@ -109,6 +123,12 @@ pub enum Reply {
         outcome: Outcome,
         /// The endpoints that were meant.
         endpoints: Vec<String>,
+    },
+
+    /// Of a question for the history.
+    History {
+        /// The publications that are remembered, oldest first.
+        events: Vec<Event>,
     },
 
     /// Of a question for the status.

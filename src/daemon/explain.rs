@@ -1,6 +1,7 @@
 //! Explaining what is served: the snapshot with the tables it was made of.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::load;
@@ -8,9 +9,34 @@ use crate::compile::Origins;
 use crate::config;
 use crate::diag::Report;
 use crate::explain::{self, Explanation, Request, Usage, Written};
-use crate::snapshot::{Moment, Snapshot, Variant, Version, Zone};
-use crate::state::{Kept, KeptZone};
+use crate::snapshot::{Moment, Settings, Snapshot, Variant, Version, Zone};
+use crate::state::{self, Kept, KeptZone};
 use crate::wire::{LowerName, Name, Rtype};
+
+/// Returns what was served at the moment that a request names, with the tables
+/// it was made of; none if that is now or to come, or not remembered.
+pub fn past(
+    folder: &Path,
+    settings: &Settings,
+    now: Moment,
+    request: &Request,
+) -> Option<(Snapshot, Kept)> {
+    let at = request.at.map(Moment).filter(|at| *at < now)?;
+    let name = Name::parse(&request.name, &Name::root()).ok()?;
+    // Another zone than the one with the longest origin may answer: that above
+    // it has its DS records.
+    let kept = state::recall(folder, at.second(), |zone| name.is_within(zone))?.kept;
+    let config = load::read_kept(&kept.shared.config, config::read_config);
+    let settings = match config {
+        Some(config) => Settings {
+            client_subnet: config.geoip.client_subnet,
+            spread_ttl: config.handover.spread_ttl,
+            ..settings.clone()
+        },
+        None => settings.clone(),
+    };
+    Some((kept.snapshot(&settings), kept))
+}
 
 /// Explains the answers that clients get from a snapshot.
 ///

@@ -169,7 +169,8 @@ impl Loaded {
             let version = Version::new(zone, kept.shared.map.clone());
             let timeline = Arc::new(Timeline::new(Arc::new(version), published));
             let drained = Arc::default();
-            let zone = KeptZone { timeline, tables, drained, scheduled: None, serial };
+            let (skipped, scheduled) = (None, None);
+            let zone = KeptZone { timeline, tables, skipped, drained, scheduled, serial };
             kept.zones.insert(origin, Arc::new(zone));
         }
         kept

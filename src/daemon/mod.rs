@@ -40,10 +40,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use self::board::Outcome;
 use self::control::{Command, Control, Order, Reply};
 use self::encryption::Encryption;
 use self::limits::Limits;
-use self::plane::{Job, Plane};
+use self::plane::{Drained, Job, Plane};
 use self::process::Process;
 use self::status::{Status, Surroundings};
 use crate::clock;
@@ -52,11 +53,12 @@ use crate::config::model::Config;
 use crate::privileges::notify::Notifier;
 use crate::privileges::{self, Binder, sandbox};
 use crate::snapshot::Snapshot;
+use crate::state;
 use crate::transport::counters::Counters;
 use crate::transport::{self, Certificates, Encrypted, Listener, Transports};
 use crate::wire::Name;
 
-pub use self::publisher::{Error as StartError, Publisher, Request};
+pub use self::publisher::{Error as StartError, Publisher, Request, rollback};
 
 /// Serves what a configuration file names until SIGTERM or SIGINT.
 ///
@@ -185,6 +187,9 @@ struct Server {
     listeners: Vec<SocketAddr>,
     encrypted: Encryption,
     started: u64,
+
+    /// The state folder.
+    state: PathBuf,
 }
 
 impl http::View for Server {
@@ -210,6 +215,7 @@ impl Server {
             listeners: listeners.map(|listener| listener.address).collect(),
             encrypted: Encryption::new(sockets.encrypted.as_ref()),
             started: publisher.last().at,
+            state: publisher.config().server.state.clone(),
         }
     }
 
@@ -233,61 +239,43 @@ impl Server {
 
     /// Carries out a command, or has it carried out.
     fn obey(&self, order: Order, jobs: &mpsc::Sender<Job>) {
-        match order.command {
-            Command::Status => {
-                // Whoever asked may have gone.
-                let _ = order.reply.send(Reply::Status(Box::new(self.status())));
-            }
-            Command::Reload { now, force, zones } => match names(&zones) {
-                Ok(zones) => {
-                    let request = Request { by: order.peer, now, force, zones };
-                    let (reply, answer) = oneshot::channel();
+        let Order { command, peer, reply } = order;
+        match command {
+            // Whoever asked may have gone.
+            Command::Status => drop(reply.send(Reply::Status(Box::new(self.status())))),
+            Command::Reload { .. } | Command::Drain(_) | Command::Rollback { .. } => {
+                match job(command, peer) {
                     // The plane lives as long as `jobs`.
-                    let _ = jobs.send(Job::Reload { request, reply: Some(reply) });
-                    tokio::spawn(async move {
-                        if let Ok(outcome) = answer.await {
-                            let _ = order.reply.send(Reply::Reload(outcome));
-                        }
-                    });
+                    Ok((job, answer)) => drop(jobs.send(job).map(|()| answer.pass_on(reply))),
+                    Err(why) => drop(reply.send(Reply::Refused { why })),
                 }
-                Err(why) => drop(order.reply.send(Reply::Refused { why })),
-            },
-            Command::Drain(drain) => match drain_request(&drain, order.peer) {
-                Ok(request) => {
-                    let (reply, answer) = oneshot::channel();
-                    let _ = jobs.send(Job::Drain { request, ends: drain.ends, reply });
-                    tokio::spawn(async move {
-                        let reply = match answer.await {
-                            Ok(Ok((outcome, endpoints))) => {
-                                let endpoints = endpoints.iter().map(Name::to_string).collect();
-                                Reply::Drain { outcome, endpoints }
-                            }
-                            Ok(Err(why)) => Reply::Refused { why },
-                            Err(_) => return,
-                        };
-                        let _ = order.reply.send(reply);
-                    });
-                }
-                Err(why) => drop(order.reply.send(Reply::Refused { why })),
-            },
+            }
+            // Files are read for the others: the main loop does not wait.
+            Command::History => {
+                let folder = self.state.clone();
+                let history = move || Reply::History { events: state::events(&folder) };
+                tokio::task::spawn_blocking(move || drop(reply.send(history())));
+            }
             Command::Explain(request) => {
                 let (kept, served) = (self.board.load().kept.clone(), self.served.load_full());
-                let now = self.clock.now();
-                // Tables are read for it: the main loop does not wait.
-                tokio::task::spawn_blocking(move || {
-                    let explained = explain::explain(&served, &kept, now, &request);
-                    let _ = order.reply.send(match explained {
+                let (now, folder) = (self.clock.now(), self.state.clone());
+                let explain = move || {
+                    let past = explain::past(&folder, &served.settings, now, &request);
+                    let (snapshot, kept) = match &past {
+                        Some((snapshot, kept)) => (snapshot, kept),
+                        None => (&*served, &*kept),
+                    };
+                    match explain::explain(snapshot, kept, now, &request) {
                         Ok(explanations) => Reply::Explain { explanations },
                         Err(why) => Reply::Refused { why },
-                    });
-                });
+                    }
+                };
+                tokio::task::spawn_blocking(move || drop(reply.send(explain())));
             }
             Command::Usages { what } => {
                 let kept = self.board.load().kept.clone();
-                tokio::task::spawn_blocking(move || {
-                    let usages = explain::usages(&kept, &what);
-                    let _ = order.reply.send(Reply::Usages { usages });
-                });
+                let usages = move || Reply::Usages { usages: explain::usages(&kept, &what) };
+                tokio::task::spawn_blocking(move || drop(reply.send(usages())));
             }
         }
     }
@@ -307,6 +295,60 @@ impl Server {
             limits: Limits::new(&self.served.load().settings.policy, &self.counters.total()),
         };
         Status::new(&self.board.load(), around)
+    }
+}
+
+/// Returns what the control plane is to do for a command, and where its answer
+/// will be.
+fn job(command: Command, by: String) -> Result<(Job, Answer), String> {
+    match command {
+        Command::Reload { now, force, zones } => {
+            let request = Request { by, now, force, zones: names(&zones)? };
+            let (reply, answer) = oneshot::channel();
+            Ok((Job::Reload { request, reply: Some(reply) }, Answer::Reload(answer)))
+        }
+        Command::Rollback { generation, zones, now } => {
+            let request = rollback::Request { by, generation, zones: names(&zones)?, now };
+            let (reply, answer) = oneshot::channel();
+            Ok((Job::Rollback { request, reply }, Answer::Rollback(answer)))
+        }
+        Command::Drain(drain) => {
+            let request = drain_request(&drain, by)?;
+            let (reply, answer) = oneshot::channel();
+            Ok((Job::Drain { request, ends: drain.ends, reply }, Answer::Drain(answer)))
+        }
+        _ => Err("this is not for the control plane".to_owned()),
+    }
+}
+
+/// Where the control plane's answer will be.
+enum Answer {
+    Reload(oneshot::Receiver<Outcome>),
+    Rollback(oneshot::Receiver<Result<Outcome, String>>),
+    Drain(oneshot::Receiver<Drained>),
+}
+
+impl Answer {
+    /// Passes the answer on when it is there.
+    fn pass_on(self, reply: oneshot::Sender<Reply>) {
+        tokio::spawn(async move {
+            // Whoever asked may have gone; without an answer the server ends.
+            if let Some(answer) = self.wait().await {
+                let _ = reply.send(answer);
+            }
+        });
+    }
+
+    async fn wait(self) -> Option<Reply> {
+        let reply = match self {
+            Answer::Reload(answer) => Ok(Reply::Reload(answer.await.ok()?)),
+            Answer::Rollback(answer) => answer.await.ok()?.map(Reply::Reload),
+            Answer::Drain(answer) => answer.await.ok()?.map(|(outcome, endpoints)| {
+                let endpoints = endpoints.iter().map(Name::to_string).collect();
+                Reply::Drain { outcome, endpoints }
+            }),
+        };
+        Some(reply.unwrap_or_else(|why| Reply::Refused { why }))
     }
 }
 

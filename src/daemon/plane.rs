@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::board::Outcome;
 use super::drain;
-use super::publisher::{Publisher, Request};
+use super::publisher::{Publisher, Request, rollback};
 use super::watch::Watch;
 use crate::clock;
 use crate::wire::Name;
@@ -42,6 +42,15 @@ pub(super) enum Job {
 
         /// Who waits for the outcome, and for the endpoints that were meant.
         reply: oneshot::Sender<Drained>,
+    },
+
+    /// What was published before is to be published again.
+    Rollback {
+        /// Which, and how.
+        request: rollback::Request,
+
+        /// Who waits for the outcome.
+        reply: oneshot::Sender<Result<Outcome, String>>,
     },
 }
 
@@ -100,6 +109,7 @@ impl Plane {
                 }
                 // Whoever asked may have gone.
                 Job::Drain { request, ends, reply } => drop(reply.send(self.drain(&request, ends))),
+                Job::Rollback { request, reply } => drop(reply.send(self.roll_back(&request))),
             }
         }
         for (request, replies) in reloads {
@@ -111,34 +121,39 @@ impl Plane {
     }
 
     fn drain(&mut self, request: &drain::Request, ends: bool) -> Drained {
-        let mut refused = None;
         let mut meant = Vec::new();
-        let act = |plane: &mut Self| {
-            let drained = match ends {
-                true => plane.publisher.undrain(request),
-                false => plane.publisher.drain(request),
+        let outcome = self.carry_out(&request.by, |publisher| {
+            let (outcome, endpoints) = match ends {
+                true => publisher.undrain(request)?,
+                false => publisher.drain(request)?,
             };
-            match drained {
-                Ok((outcome, endpoints)) => {
-                    meant = endpoints;
-                    Some(outcome)
-                }
-                Err(why) => {
-                    refused = Some(why);
-                    None
-                }
-            }
-        };
-        let done = self.guarded(&request.by, act);
-        match (done, refused) {
-            (Some(outcome), _) => {
-                let verb = if ends { "undrain" } else { "drain" };
-                let names: Vec<_> = meant.iter().map(Name::to_string).collect();
-                log_as(&format!("{verb} {} by {}", names.join(" "), request.by), &outcome);
-                Ok((outcome, meant))
-            }
-            (None, why) => Err(why.unwrap_or_default()),
-        }
+            meant = endpoints;
+            Ok(outcome)
+        })?;
+        let verb = if ends { "undrain" } else { "drain" };
+        let names: Vec<_> = meant.iter().map(Name::to_string).collect();
+        log_as(&format!("{verb} {} by {}", names.join(" "), request.by), &outcome);
+        Ok((outcome, meant))
+    }
+
+    fn roll_back(&mut self, request: &rollback::Request) -> Result<Outcome, String> {
+        let outcome = self.carry_out(&request.by, |publisher| publisher.rollback(request))?;
+        log_as(&format!("rollback by {}", request.by), &outcome);
+        Ok(outcome)
+    }
+
+    /// Does something that may be refused, and leaves what is served as it is
+    /// if it panics.
+    fn carry_out(
+        &mut self,
+        by: &str,
+        act: impl FnOnce(&mut Publisher) -> Result<Outcome, String>,
+    ) -> Result<Outcome, String> {
+        let mut refused = String::new();
+        let done = self.guarded(by, |plane| {
+            act(&mut plane.publisher).inspect_err(|why| refused.clone_from(why)).ok()
+        });
+        done.ok_or(refused)
     }
 
     fn do_what_is_due(&mut self) {
@@ -217,7 +232,7 @@ fn log_as(what: &str, outcome: &Outcome) {
     for finding in outcome.findings.lines() {
         tracing::error!("{finding}");
     }
-    for line in &outcome.lines {
+    for line in outcome.lines.iter().chain(&outcome.notes) {
         tracing::info!("{line}");
     }
     if let Some(line) = outcome.warned() {

@@ -48,6 +48,9 @@ pub struct Candidate {
     /// Those of its endpoints that are drained.
     pub drained: Arc<BTreeSet<Name>>,
 
+    /// Tables in its folder that are not taken in until they are other ones.
+    pub skips: Option<Arc<Tables>>,
+
     /// The serial that the tables suggest, a time in seconds since the Unix
     /// epoch: the one that they are to take effect at, else the one when they
     /// were written.
@@ -65,6 +68,19 @@ pub struct Candidate {
     pub keeps_schedule: bool,
 }
 
+/// What is to be kept beside zones.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// What all zones share.
+    pub shared: Arc<Shared>,
+
+    /// What the region map on the disk is made of, if that is not taken in.
+    pub skipped: Option<[u8; 32]>,
+
+    /// Endpoints that are drained.
+    pub drains: BTreeMap<Name, Drain>,
+}
+
 //----------- Draft ----------------------------------------------------------
 
 /// What is to be kept and served next.
@@ -75,6 +91,9 @@ pub struct Draft {
 
     /// What is new, a line a zone.
     pub lines: Vec<String>,
+
+    /// The zones that are other ones than before.
+    pub zones: BTreeSet<Name>,
 
     /// Whether anything that is kept is new.
     pub is_new: bool,
@@ -87,20 +106,21 @@ impl Draft {
     /// Applies edits to what is published.
     pub fn new(
         kept: &Kept,
-        shared: &Arc<Shared>,
-        drains: &BTreeMap<Name, Drain>,
+        common: &Common,
         edits: &[Edit],
         order: Order,
         changes: &Changes,
     ) -> Self {
+        let (lines, zones) = Default::default();
         let mut draft =
-            Draft { kept: kept.clone(), lines: Vec::new(), is_new: false, is_published: false };
+            Draft { kept: kept.clone(), lines, zones, is_new: false, is_published: false };
+        let Common { shared, skipped, drains } = common;
         if !kept.shared.is_same(shared) {
             draft.kept.shared = shared.clone();
             draft.is_new = true;
         }
-        if kept.drains != *drains {
-            draft.kept.drains = drains.clone();
+        if (&kept.drains, &kept.skipped) != (drains, skipped) {
+            (draft.kept.drains, draft.kept.skipped) = (drains.clone(), *skipped);
             draft.is_new = true;
         }
         for edit in edits {
@@ -155,12 +175,14 @@ impl Draft {
                 line = Some(published(&zone.timeline, order));
             }
         }
-        self.is_new |= zone.tables != known.tables
-            || zone.drained != known.drained
+        let is_new = zone.tables != known.tables
+            || (&zone.drained, &zone.skipped) != (&known.drained, &known.skipped)
             || zone.scheduled != known.scheduled;
-        if !Arc::ptr_eq(&zone.timeline, &known.timeline) {
-            self.is_published = true;
+        let is_published = !Arc::ptr_eq(&zone.timeline, &known.timeline);
+        self.is_published |= is_published;
+        if is_new || is_published {
             self.is_new = true;
+            self.zones.insert(edit.origin.clone());
         }
         self.lines.extend(line.map(|line| format!("{} {line}", edit.origin)));
         self.kept.zones.insert(edit.origin.clone(), Arc::new(zone));
@@ -168,6 +190,7 @@ impl Draft {
 
     fn note(&mut self, origin: &Name, line: String) {
         self.lines.push(format!("{origin} {line}"));
+        self.zones.insert(origin.clone());
         self.is_new = true;
         self.is_published = true;
     }
@@ -186,6 +209,7 @@ fn begin(candidate: &Candidate, map: Arc<RegionMap>, order: Order, serial: u32) 
     KeptZone {
         timeline: Arc::new(Timeline::new(version, order.published)),
         tables: candidate.tables.clone(),
+        skipped: candidate.skips.clone(),
         drained: candidate.drained.clone(),
         scheduled: None,
         serial,
@@ -217,7 +241,7 @@ impl KeptZone {
         if self.tables != candidate.tables {
             self.tables = candidate.tables.clone();
         }
-        self.drained = candidate.drained.clone();
+        (self.drained, self.skipped) = (candidate.drained.clone(), candidate.skips.clone());
         if !candidate.keeps_schedule {
             self.scheduled = None;
         }

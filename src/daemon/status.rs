@@ -589,7 +589,7 @@ impl Outcome {
     }
 
     fn write_lines(&self, out: &mut String, indent: &str) -> std::fmt::Result {
-        for line in &self.lines {
+        for line in self.lines.iter().chain(&self.notes) {
             writeln!(out, "{indent}{line}")?;
         }
         for held in &self.held_back {

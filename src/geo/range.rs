@@ -158,6 +158,29 @@ impl RegionMap {
         )
     }
 
+    /// Returns each stretch of addresses that another map places in a region of
+    /// another name, by its first and last address, with the region here and
+    /// there: of IPv4, and of the IPv6 that is in use.
+    pub fn moves(
+        &self,
+        other: &RegionMap,
+    ) -> impl Iterator<Item = (IpAddr, IpAddr, RegionId, RegionId)> + '_ {
+        let (first, last) = (1u128 << 125, (1u128 << 126) - 1);
+        let v4 = self.v4.stretches(&other.v4, (0, u32::MAX.into()));
+        let v6 = self.v6.stretches(&other.v6, (first, last));
+        let all = v4.into_iter().map(|one| (Family::V4, one));
+        let all: Vec<_> = all.chain(v6.into_iter().map(|one| (Family::V6, one))).collect();
+        let names: Vec<_> = other.names.to_vec();
+        let differs = move |own: RegionId, others: RegionId| {
+            let name = names.get(usize::from(others.0)).map_or("", |name| &**name);
+            own != WALL && others != WALL && self.name(own) != name
+        };
+        let moved = all.into_iter().filter(move |(_, (.., own, others))| differs(*own, *others));
+        moved.map(|(family, (start, end, own, others))| {
+            (family.address(start), family.address(end), own, others)
+        })
+    }
+
     /// Returns the map in the form in which it is kept.
     pub fn to_octets(&self) -> Vec<u8> {
         let lists = (&self.v4.starts, &self.v4.regions, &self.v6.starts, &self.v6.regions);
@@ -422,16 +445,28 @@ impl<A: Address> Ranges<A> {
         (first, last): (u128, u128),
         counts: impl Fn(RegionId, RegionId) -> bool,
     ) -> u128 {
+        let stretches = self.stretches(other, (first, last)).into_iter();
+        let counted = stretches.filter(|(.., own, others)| counts(*own, *others));
+        counted.map(|(start, end, ..)| end - start + 1).sum()
+    }
+
+    /// Returns each stretch, from a first to a last address, in which neither
+    /// list changes: first and last address, and regions.
+    fn stretches(
+        &self,
+        other: &Self,
+        (first, last): (u128, u128),
+    ) -> Vec<(u128, u128, RegionId, RegionId)> {
         let mut pieces = self.beside(other).peekable();
-        let mut count = 0;
+        let mut stretches = Vec::new();
         while let Some((start, own, others)) = pieces.next() {
             let end = pieces.peek().map_or(u128::MAX, |(next, ..)| next - 1).min(last);
             let start = start.max(first);
-            if start <= end && counts(own, others) {
-                count += end - start + 1;
+            if start <= end {
+                stretches.push((start, end, own, others));
             }
         }
-        count
+        stretches
     }
 
     /// Walks both lists side by side; returns start and regions of each piece

@@ -4,6 +4,7 @@
 //!  state/lock              held by the server that uses the folder
 //!  state/manifest          what is published, by the names of objects
 //!  state/7.pack            objects: compiled zones, region maps, tables
+//!  state/history           what was published before, by the names of objects
 //!  state/served            the generation that is known to have been served
 //!  state/damaged-…/        what could not be read, set aside
 //! ```
@@ -13,7 +14,8 @@
 //! place of the old one by a rename. Each step is on the disk before the next
 //! begins (fsync of the file, and of the folder), so that whenever the server
 //! is killed, the manifest is the old one or the new one, and all objects that
-//! it names are there. Packs that no manifest names are removed.
+//! it names are there. Packs that neither manifest nor history names are
+//! removed.
 //!
 //! A server that is killed after the rename and before it swaps the snapshot
 //! in has answered as before until its end, perhaps longer than the manifest
@@ -37,6 +39,7 @@
 //! When cached copies expire is not kept: after a restart every endpoint
 //! counts as handed out just before it.
 
+mod history;
 mod pack;
 mod store;
 
@@ -50,7 +53,8 @@ use crate::geo::{DatabaseSummary, RegionMap, RegionTable};
 use crate::snapshot::{Settings, Snapshot, Timeline};
 use crate::wire::Name;
 
-pub use self::store::{Error, Found, State, has_last_good, peek};
+pub use self::history::Event;
+pub use self::store::{Error, Found, State, events, has_last_good, peek, recall};
 
 /// Returns the endpoints that zones are to be compiled to have drained.
 pub fn drained_by(drains: &BTreeMap<Name, Drain>) -> impl Iterator<Item = Name> {
@@ -73,6 +77,10 @@ pub struct Kept {
     /// What all zones share.
     pub shared: Arc<Shared>,
 
+    /// What the region map on the disk is compiled from, in one number, where
+    /// it was rolled back and is not taken in until it is another one.
+    pub skipped: Option<[u8; 32]>,
+
     /// The zones by their names.
     pub zones: BTreeMap<Name, Arc<KeptZone>>,
 
@@ -88,7 +96,7 @@ impl Kept {
     /// Returns what is to be kept of nothing.
     pub fn new(shared: Arc<Shared>) -> Self {
         let (zones, drains, removed) = Default::default();
-        Kept { generation: 0, time: 0, shared, zones, drains, removed }
+        Kept { generation: 0, time: 0, shared, skipped: None, zones, drains, removed }
     }
 
     /// Returns the endpoints that zones are compiled to have drained.
@@ -142,6 +150,10 @@ pub struct KeptZone {
     /// What the newest of them was compiled from.
     pub tables: Arc<Tables>,
 
+    /// The tables in its folder, where they were rolled back and are not
+    /// taken in until they are other ones.
+    pub skipped: Option<Arc<Tables>>,
+
     /// Those of its endpoints that were drained then.
     pub drained: Arc<BTreeSet<Name>>,
 
@@ -161,6 +173,36 @@ impl KeptZone {
         *self.tables == *tables
             && names.map(|name| &**name).eq(regions.regions.iter().map(|region| &*region.name))
     }
+}
+
+/// What was published once.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// The publication.
+    pub event: Event,
+
+    /// What was served after it; nothing of drains.
+    pub kept: Kept,
+}
+
+/// What is to be remembered of a publication.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Who did it.
+    pub by: String,
+
+    /// What it was.
+    pub what: String,
+
+    /// What became of each zone.
+    pub lines: Vec<String>,
+
+    /// The zones that are other ones than before.
+    pub zones: BTreeSet<Name>,
+
+    /// What was before this time may be forgotten, in seconds since the Unix
+    /// epoch.
+    pub keep_since: u64,
 }
 
 /// Tables with an `effective` time that have been read, checked and not yet

@@ -12,8 +12,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::history::{Event, History, Record};
 use super::pack::{self, ObjectId, Place};
-use super::{Drain, Kept, KeptZone, Scheduled, Shared, Tables};
+use super::{Drain, Kept, KeptZone, Past, Publication, Scheduled, Shared, Tables};
 use crate::geo::{DatabaseSummary, RegionMap};
 use crate::privileges;
 use crate::snapshot::{Entry, Timeline, Version, Zone};
@@ -45,6 +46,9 @@ pub struct State {
 
     /// The number of the next pack.
     next_pack: u64,
+
+    /// What was published so far.
+    history: History,
 
     zones: Ids<Zone>,
     maps: Ids<RegionMap>,
@@ -84,6 +88,7 @@ impl State {
             _lock: lock,
             places: BTreeMap::new(),
             next_pack: 1,
+            history: History::default(),
             zones: Ids::default(),
             maps: Ids::default(),
             tables: Ids::default(),
@@ -102,28 +107,79 @@ impl State {
         Ok((state, found))
     }
 
-    /// Writes what is published, so that a restart finds it.
+    /// Writes what is published, so that a restart finds it, and remembers the
+    /// publication if it is one.
     ///
     /// When this returns it is on the disk. Where it fails, what was written
     /// before is still there.
-    pub fn save(&mut self, kept: &Kept) -> Result<(), Error> {
+    pub fn save(&mut self, kept: &Kept, publication: Option<&Publication>) -> Result<(), Error> {
         let failed = |source| Error::Write { folder: self.folder.clone(), source };
         let mut draft = Draft::new(self);
         let manifest = draft.manifest(kept);
-        draft.gather(&manifest).map_err(failed)?;
+        let record = publication.map(|publication| self.record(kept, &manifest, publication));
+        let since = publication.map_or(0, |publication| publication.keep_since);
+        let history = record.map(|record| self.history.with(record, since));
+        let remembered = history.as_ref().map_or(&self.history, |(history, _)| history);
+        draft.gather(&manifest, remembered).map_err(failed)?;
         let Draft { places, objects, .. } = draft;
         let written = pack::write(&self.folder, self.next_pack, &objects)
             .and_then(|()| pack::sync(&self.folder))
+            .and_then(|()| match &history {
+                Some((history, anew)) => {
+                    history.write(&self.folder, *anew || self.history.is_empty())
+                }
+                None => Ok(()),
+            })
             .and_then(|()| write_manifest(&self.folder, &manifest, &places));
         // Where something failed, the manifest may name the pack all the
         // same: it stays, and the next one gets another number.
         self.next_pack += 1;
         written.map_err(failed)?;
         self.places = places;
+        if let Some((history, _)) = history {
+            self.history = history;
+        }
         self.note_objects(kept, &manifest);
         // What is left over does no harm.
         let _ = remove_unused(&self.folder, &self.places);
         Ok(())
+    }
+
+    /// Returns what is to be remembered of a publication; the first one has
+    /// all zones.
+    fn record(&self, kept: &Kept, manifest: &Manifest, publication: &Publication) -> Record {
+        let is_first = self.history.is_empty();
+        let zones = kept.zones.keys().zip(&manifest.zones);
+        let is_told = |name: &Name| is_first || publication.zones.contains(name);
+        let told = zones.filter(|(name, _)| is_told(name));
+        let told = told.map(|(name, zone)| (name.clone(), Some(zone.clone())));
+        let gone = publication.zones.iter().filter(|name| !kept.zones.contains_key(name));
+        let zones = told.chain(gone.map(|name| (name.clone(), None))).collect();
+        let Publication { by, what, lines, .. } = publication;
+        let event = Event {
+            generation: kept.generation,
+            time: kept.time,
+            by: by.clone(),
+            what: what.clone(),
+            lines: lines.clone(),
+        };
+        Record { event, shared: manifest.shared.clone(), zones }
+    }
+
+    /// Returns what was published by a generation, or by the last one before
+    /// it; none if that is not remembered. Without a number it is what was
+    /// published before the last publication.
+    pub fn published(&self, generation: Option<u64>) -> Option<Past> {
+        let before = || self.history.events().nth_back(1).map(|event| event.generation);
+        let last = self.history.events().next_back()?.generation;
+        let wanted = generation.or_else(before).filter(|wanted| *wanted <= last)?;
+        let past = self.history.state(|event| event.generation <= wanted)?;
+        Reader::new(&self.folder, &self.places).past(past).ok()
+    }
+
+    /// Returns the publications that are remembered, oldest first.
+    pub fn events(&self) -> impl DoubleEndedIterator<Item = &Event> {
+        self.history.events()
     }
 
     /// Notes which generation is served.
@@ -149,6 +205,7 @@ impl State {
         let (manifest, places) = parse_manifest(&text)?;
         self.places = places;
         let kept = Reader::new(&self.folder, &self.places).kept(&manifest)?;
+        self.history = History::read(&self.folder, manifest.generation);
         self.note_objects(&kept, &manifest);
         Ok(Some(kept))
     }
@@ -158,9 +215,9 @@ impl State {
         self.zones.forget_dropped();
         self.maps.forget_dropped();
         self.tables.forget_dropped();
-        self.tables.note(&kept.shared.config, manifest.config);
-        self.tables.note(&kept.shared.regions, manifest.regions);
-        self.maps.note(&kept.shared.map, manifest.map);
+        self.tables.note(&kept.shared.config, manifest.shared.config);
+        self.tables.note(&kept.shared.regions, manifest.shared.regions);
+        self.maps.note(&kept.shared.map, manifest.shared.map);
         for (zone, written) in kept.zones.values().zip(&manifest.zones) {
             self.tables.note(&zone.tables, written.tables);
             if let (Some(scheduled), Some(written)) = (&zone.scheduled, &written.scheduled) {
@@ -215,6 +272,28 @@ pub fn peek(folder: &Path) -> Option<Kept> {
     };
     // A server that publishes meanwhile removes packs that its new manifest
     // does not name.
+    read().or_else(read)
+}
+
+/// Returns the publications that a folder remembers, oldest first, without
+/// becoming its server.
+pub fn events(folder: &Path) -> Vec<Event> {
+    History::read(folder, u64::MAX).events().cloned().collect()
+}
+
+/// Returns what a folder's server had published at a time, in seconds since
+/// the Unix epoch, without becoming its server; none if that is not
+/// remembered. Only zones that `is_wanted` are read.
+pub fn recall(folder: &Path, time: u64, is_wanted: impl Fn(&Name) -> bool) -> Option<Past> {
+    let read = || {
+        let text = fs::read_to_string(folder.join("manifest")).ok()?;
+        let (manifest, places) = parse_manifest(&text).ok()?;
+        let history = History::read(folder, manifest.generation);
+        let (record, mut zones) = history.state(|event| event.time <= time)?;
+        zones.retain(|name, _| is_wanted(name));
+        Reader::new(folder, &places).past((record, zones)).ok()
+    };
+    // As for `peek`.
     read().or_else(read)
 }
 
@@ -273,33 +352,42 @@ fn remove_unused(folder: &Path, places: &BTreeMap<ObjectId, Place>) -> io::Resul
 struct Manifest {
     generation: u64,
     time: u64,
-    config: ObjectId,
-    regions: ObjectId,
-    map: ObjectId,
-    fingerprint: Option<[u8; 32]>,
-    databases: Vec<DatabaseSummary>,
+    shared: SharedRecord,
+    skipped: Option<[u8; 32]>,
     zones: Vec<ZoneRecord>,
     drains: Vec<(Name, Drain)>,
     removed: Vec<(Name, u32)>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
-struct ZoneRecord {
+/// What all zones share.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct SharedRecord {
+    config: ObjectId,
+    regions: ObjectId,
+    map: ObjectId,
+    fingerprint: Option<[u8; 32]>,
+    databases: Vec<DatabaseSummary>,
+}
+
+/// A zone.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct ZoneRecord {
     tables: ObjectId,
+    skipped: Option<ObjectId>,
     drained: Vec<Name>,
     serial: u32,
     scheduled: Option<ScheduledRecord>,
     entries: Vec<EntryRecord>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct ScheduledRecord {
     tables: ObjectId,
     effective: u64,
     begin: u64,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct EntryRecord {
     zone: ObjectId,
     map: ObjectId,
@@ -367,14 +455,18 @@ impl<'s> Draft<'s> {
 
     fn manifest(&mut self, kept: &Kept) -> Manifest {
         let shared = &kept.shared;
-        Manifest {
-            generation: kept.generation,
-            time: kept.time,
+        let shared = SharedRecord {
             config: self.tables(&shared.config),
             regions: self.tables(&shared.regions),
             map: self.map(&shared.map),
             fingerprint: shared.fingerprint,
             databases: shared.databases.clone(),
+        };
+        Manifest {
+            generation: kept.generation,
+            time: kept.time,
+            shared,
+            skipped: kept.skipped,
             zones: kept.zones.values().map(|zone| self.zone_record(zone)).collect(),
             drains: kept.drains.iter().map(|(name, drain)| (name.clone(), drain.clone())).collect(),
             removed: kept.removed.iter().map(|(name, serial)| (name.clone(), *serial)).collect(),
@@ -393,6 +485,7 @@ impl<'s> Draft<'s> {
         ZoneRecord {
             entries: entries.collect(),
             tables: self.tables(&zone.tables),
+            skipped: zone.skipped.as_ref().map(|skipped| self.tables(skipped)),
             drained: zone.drained.iter().cloned().collect(),
             serial: zone.serial,
             scheduled: zone.scheduled.as_ref().map(|scheduled| ScheduledRecord {
@@ -441,8 +534,9 @@ impl<'s> Draft<'s> {
 
     /// Forgets objects that are not needed any more, and brings all others
     /// together where the packs have become too large for them.
-    fn gather(&mut self, manifest: &Manifest) -> io::Result<()> {
-        let needed = manifest.objects();
+    fn gather(&mut self, manifest: &Manifest, history: &History) -> io::Result<()> {
+        let mut needed = manifest.objects();
+        needed.extend(history.objects());
         let size = |places: &BTreeMap<ObjectId, Place>| -> u64 {
             places.values().map(|place| place.len).sum()
         };
@@ -470,13 +564,24 @@ impl<'s> Draft<'s> {
 impl Manifest {
     /// Returns every object that is named.
     fn objects(&self) -> BTreeSet<ObjectId> {
-        let mut objects = BTreeSet::from([self.config, self.regions, self.map]);
-        for zone in &self.zones {
-            objects.insert(zone.tables);
-            objects.extend(zone.scheduled.iter().map(|scheduled| scheduled.tables));
-            objects.extend(zone.entries.iter().flat_map(|entry| [entry.zone, entry.map]));
-        }
-        objects
+        let zones = self.zones.iter().flat_map(ZoneRecord::objects);
+        self.shared.objects().into_iter().chain(zones).collect()
+    }
+}
+
+impl SharedRecord {
+    /// Returns every object that is named.
+    pub(super) fn objects(&self) -> [ObjectId; 3] {
+        [self.config, self.regions, self.map]
+    }
+}
+
+impl ZoneRecord {
+    /// Returns every object that is named.
+    pub(super) fn objects(&self) -> impl Iterator<Item = ObjectId> {
+        let scheduled = self.scheduled.iter().map(|scheduled| scheduled.tables);
+        let tables = [self.tables].into_iter().chain(self.skipped).chain(scheduled);
+        tables.chain(self.entries.iter().flat_map(|entry| [entry.zone, entry.map]))
     }
 }
 
@@ -496,13 +601,7 @@ impl<'s> Reader<'s> {
     }
 
     fn kept(&mut self, manifest: &Manifest) -> Result<Kept, Unread> {
-        let shared = Arc::new(Shared {
-            config: self.tables(manifest.config)?,
-            regions: self.tables(manifest.regions)?,
-            map: self.map(manifest.map)?,
-            fingerprint: manifest.fingerprint,
-            databases: manifest.databases.clone(),
-        });
+        let shared = self.shared(&manifest.shared)?;
         let mut zones = BTreeMap::new();
         for record in &manifest.zones {
             let zone = self.zone_kept(record)?;
@@ -512,7 +611,32 @@ impl<'s> Reader<'s> {
         let removed = manifest.removed.iter().cloned().collect();
         let drains = manifest.drains.iter().cloned().collect();
         let (generation, time) = (manifest.generation, manifest.time);
-        Ok(Kept { generation, time, shared, zones, drains, removed })
+        let skipped = manifest.skipped;
+        Ok(Kept { generation, time, shared, skipped, zones, drains, removed })
+    }
+
+    /// Reads what was published once.
+    fn past(
+        &mut self,
+        (record, zones): (&Record, BTreeMap<&Name, &ZoneRecord>),
+    ) -> Result<Past, Unread> {
+        let shared = self.shared(&record.shared)?;
+        let Event { generation, time, .. } = record.event;
+        let mut kept = Kept { generation, time, ..Kept::new(shared) };
+        for (name, zone) in zones {
+            kept.zones.insert(name.clone(), Arc::new(self.zone_kept(zone)?));
+        }
+        Ok(Past { event: record.event.clone(), kept })
+    }
+
+    fn shared(&mut self, record: &SharedRecord) -> Result<Arc<Shared>, Unread> {
+        Ok(Arc::new(Shared {
+            config: self.tables(record.config)?,
+            regions: self.tables(record.regions)?,
+            map: self.map(record.map)?,
+            fingerprint: record.fingerprint,
+            databases: record.databases.clone(),
+        }))
     }
 
     fn zone_kept(&mut self, record: &ZoneRecord) -> Result<KeptZone, Unread> {
@@ -530,6 +654,7 @@ impl<'s> Reader<'s> {
         Ok(KeptZone {
             timeline: Arc::new(timeline),
             tables: self.tables(record.tables)?,
+            skipped: record.skipped.map(|skipped| self.tables(skipped)).transpose()?,
             drained: Arc::new(record.drained.iter().cloned().collect()),
             scheduled: scheduled.transpose()?,
             serial: record.serial,

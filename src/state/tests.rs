@@ -58,6 +58,7 @@ fn kept(generation: u64) -> Kept {
     let entries = vec![entry("192.0.2.1", 0), entry("192.0.2.2", 60)];
     let scheduled = Scheduled { tables: zone_tables("192.0.2.3"), effective: 2000, begin: 1900 };
     let zone = KeptZone {
+        skipped: Some(zone_tables("192.0.2.9")),
         drained: Arc::new([Name::parse("sbc2", &Name::root()).unwrap()].into()),
         timeline: Arc::new(Timeline::of_entries(entries).unwrap()),
         tables: zone_tables("192.0.2.2"),
@@ -84,7 +85,15 @@ fn kept(generation: u64) -> Kept {
     };
     let drains = BTreeMap::from([(Name::parse("sbc1", &Name::root()).unwrap(), drain)]);
     let removed = BTreeMap::from([(Name::parse("old", &Name::root()).unwrap(), 3)]);
-    Kept { generation, time: 1060, shared: Arc::new(shared), zones, drains, removed }
+    Kept {
+        generation,
+        time: 1060,
+        shared: Arc::new(shared),
+        skipped: Some([9; 32]),
+        zones,
+        drains,
+        removed,
+    }
 }
 
 /// Opens a folder that must hold something.
@@ -126,7 +135,7 @@ fn what_was_saved_is_read_again() {
     let (mut state, found) = State::open(&folder).unwrap();
     assert!(matches!(found, Found::Nothing));
     let written = kept(1);
-    state.save(&written).unwrap();
+    state.save(&written, None).unwrap();
     drop(state);
     let (mut state, read) = reopen(&folder);
     assert_same(&read, &written);
@@ -134,7 +143,7 @@ fn what_was_saved_is_read_again() {
     let versions: Vec<_> = read.zones.values().next().unwrap().timeline.entries().to_vec();
     assert!(Arc::ptr_eq(&versions[0].version.map, &versions[1].version.map));
     // What has been read need not be written again.
-    state.save(&Kept { generation: 2, ..read.clone() }).unwrap();
+    state.save(&Kept { generation: 2, ..read.clone() }, None).unwrap();
     assert_eq!(pack::list(&folder).unwrap(), [1]);
     drop(state);
     assert_eq!(reopen(&folder).1.generation, 2);
@@ -154,7 +163,7 @@ fn every_octet_that_is_changed_is_noticed_and_everything_is_set_aside() {
     let folder = tempfile::tempdir().unwrap();
     let written = kept(1);
     let (mut state, _) = State::open(folder.path()).unwrap();
-    state.save(&written).unwrap();
+    state.save(&written, None).unwrap();
     drop(state);
     for name in ["manifest", "1.pack"] {
         let sound = fs::read(folder.path().join(name)).unwrap();
@@ -170,7 +179,7 @@ fn every_octet_that_is_changed_is_noticed_and_everything_is_set_aside() {
             let (mut state, found) = State::open(copy.path()).unwrap();
             let Found::Damaged { aside, .. } = found else { panic!("{name} {at}: {found:?}") };
             assert!(aside.join("manifest").exists() && aside.join("1.pack").exists());
-            state.save(&written).unwrap();
+            state.save(&written, None).unwrap();
             drop(state);
             assert_same(&reopen(copy.path()).1, &written);
         }
@@ -182,7 +191,7 @@ fn files_that_are_cut_short_or_missing_are_noticed() {
     for (name, len) in [("manifest", 0), ("manifest", 300), ("1.pack", 100), ("1.pack", 0)] {
         let folder = tempfile::tempdir().unwrap();
         let (mut state, _) = State::open(folder.path()).unwrap();
-        state.save(&kept(1)).unwrap();
+        state.save(&kept(1), None).unwrap();
         drop(state);
         let path = folder.path().join(name);
         match len {
@@ -210,13 +219,13 @@ fn a_few_damaged_states_are_left_to_look_at() {
 fn what_an_interrupted_write_leaves_is_ignored_and_removed() {
     let folder = tempfile::tempdir().unwrap();
     let (mut state, _) = State::open(folder.path()).unwrap();
-    state.save(&kept(1)).unwrap();
+    state.save(&kept(1), None).unwrap();
     drop(state);
     fs::write(folder.path().join("2.pack"), "half").unwrap();
     fs::write(folder.path().join("manifest.new"), "half").unwrap();
     let (mut state, read) = reopen(folder.path());
     assert_eq!(read.generation, 1);
-    state.save(&kept(2)).unwrap();
+    state.save(&kept(2), None).unwrap();
     drop(state);
     assert_eq!(reopen(folder.path()).1.generation, 2);
     assert!(!folder.path().join("2.pack").exists());
@@ -230,7 +239,7 @@ fn files_that_only_look_like_packs_are_no_packs() {
         fs::write(folder.path().join(name), "foreign").unwrap();
     }
     let (mut state, _) = State::open(folder.path()).unwrap();
-    state.save(&kept(1)).unwrap();
+    state.save(&kept(1), None).unwrap();
     drop(state);
     fs::write(folder.path().join("manifest"), "damaged").unwrap();
     assert!(matches!(State::open(folder.path()).unwrap().1, Found::Damaged { .. }));
@@ -254,7 +263,7 @@ fn packs_do_not_grow_without_end() {
         let zone = written.zones.values_mut().next().unwrap();
         let text = format!("{generation}{}", "x".repeat(200 << 10));
         Arc::make_mut(zone).tables = tables("example", &text);
-        state.save(&written).unwrap();
+        state.save(&written, None).unwrap();
         assert!(size(folder.path()) < 2 << 20, "{generation}: {}", size(folder.path()));
     }
     drop(state);
@@ -265,15 +274,15 @@ fn packs_do_not_grow_without_end() {
 fn a_write_that_fails_leaves_what_is_there_and_the_next_one_works() {
     let folder = tempfile::tempdir().unwrap();
     let (mut state, _) = State::open(folder.path()).unwrap();
-    state.save(&kept(1)).unwrap();
+    state.save(&kept(1), None).unwrap();
     // A folder where the manifest is to be written.
     fs::create_dir(folder.path().join("manifest.new")).unwrap();
     let mut written = kept(2);
     let zone = written.zones.values_mut().next().unwrap();
     Arc::make_mut(zone).tables = zone_tables("192.0.2.9");
-    assert!(matches!(state.save(&written), Err(Error::Write { .. })));
+    assert!(matches!(state.save(&written, None), Err(Error::Write { .. })));
     fs::remove_dir(folder.path().join("manifest.new")).unwrap();
-    state.save(&written).unwrap();
+    state.save(&written, None).unwrap();
     drop(state);
     assert_same(&reopen(folder.path()).1, &written);
 }

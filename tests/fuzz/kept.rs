@@ -55,7 +55,7 @@ type Files = BTreeMap<String, Vec<u8>>;
 static SAVED: LazyLock<Files> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let (mut state, _) = State::open(folder.path()).expect("a new folder opens");
-    state.save(&KEPT).expect("the disk has room");
+    state.save(&KEPT, None).expect("the disk has room");
     let entries = fs::read_dir(folder.path()).expect("the folder is there");
     let files = entries.map(|entry| {
         let entry = entry.expect("the folder is there");
@@ -72,6 +72,7 @@ static KEPT: LazyLock<Kept> = LazyLock::new(|| {
     let tables = Arc::new(world::tables("carrier.example.com", &files));
     let version = Version::new(world::zone("carrier.example.com", &files), map.clone());
     let zone = KeptZone {
+        skipped: None,
         drained: Arc::default(),
         timeline: Arc::new(Timeline::new(Arc::new(version), 1_000)),
         tables: tables.clone(),
@@ -119,7 +120,7 @@ fn check_damage(damage: impl FnOnce(&mut Files)) {
         };
         assert_eq!(zones(&found), zones(&KEPT));
     }
-    state.save(&KEPT).unwrap_or_else(|error| panic!("{error}"));
+    state.save(&KEPT, None).unwrap_or_else(|error| panic!("{error}"));
     drop(state);
     assert!(has_last_good(folder.path()));
     let (_, found) = State::open(folder.path()).expect("what was saved opens");
@@ -192,7 +193,7 @@ pub fn control(data: &[u8]) {
                 }
             }
             Reply::Usages { usages } => drop(render_usages("x", &usages)),
-            Reply::Refused { .. } => {}
+            Reply::History { .. } | Reply::Refused { .. } => {}
         }
     }
 }

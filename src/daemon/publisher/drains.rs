@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Next, Publisher, RETRY, order};
+use super::{Publisher, RETRY, order};
 use crate::config::model::HandoverMode;
 use crate::daemon::board::Outcome;
 use crate::daemon::drain;
@@ -54,7 +54,7 @@ impl Publisher {
             }
         }
         let edits = if effective.is_some() && is_later { Vec::new() } else { edits };
-        self.publish_drains(&edits, drains, &mut outcome);
+        self.publish_drains("drain", (&edits, drains), &mut outcome);
         Ok((outcome, endpoints.into_iter().collect()))
     }
 
@@ -66,7 +66,7 @@ impl Publisher {
         let drained = drained_by(&drains).collect();
         let edits = self.redrained(&drained, None, request.now.then_some(&endpoints))?;
         let mut outcome = self.outcome(&request.by, String::new(), true);
-        self.publish_drains(&edits, drains, &mut outcome);
+        self.publish_drains("undrain", (&edits, drains), &mut outcome);
         Ok((outcome, endpoints.into_iter().collect()))
     }
 
@@ -97,7 +97,7 @@ impl Publisher {
         };
         let mut outcome = self.outcome(by, String::new(), true);
         match self.redrained(&drained_by(&drains).collect(), effective, hasty.as_ref()) {
-            Ok(edits) => self.publish_drains(&edits, drains, &mut outcome),
+            Ok(edits) => self.publish_drains("drain", (&edits, drains), &mut outcome),
             Err(why) => outcome.hold("everything", why),
         }
         if !outcome.is_whole {
@@ -108,11 +108,16 @@ impl Publisher {
 
     fn publish_drains(
         &mut self,
-        edits: &[Edit],
-        drains: BTreeMap<Name, Drain>,
+        what: &str,
+        (edits, drains): (&[Edit], BTreeMap<Name, Drain>),
         outcome: &mut Outcome,
     ) {
-        let next = Next { drains, ..self.as_before() };
+        // Which endpoints they are is seen in what is new.
+        let before: BTreeSet<_> = drained_by(&self.kept.drains).collect();
+        let after: BTreeSet<_> = drained_by(&drains).collect();
+        let names: Vec<_> = before.symmetric_difference(&after).map(Name::to_string).collect();
+        let mut next = self.as_before(format!("{what} {}", names.join(" ")).trim_end());
+        next.common.drains = drains;
         self.publish(edits, next, outcome);
         outcome.generation = self.kept.generation;
         self.post();
@@ -144,6 +149,7 @@ impl Publisher {
                 zone: compiled,
                 tables: zone.tables.clone(),
                 drained,
+                skips: zone.skipped.clone(),
                 stamp: effective.unwrap_or(now),
                 effective,
                 immediate: always || is_hasty,

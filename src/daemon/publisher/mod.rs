@@ -10,11 +10,12 @@
 //!
 //! At the start there is what was published last: it is served first, and the
 //! files are then taken in like any edit. What operators say by command is in
-//! `drains`.
+//! `drains` and `rollback`.
 
 mod drains;
+pub mod rollback;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use arc_swap::ArcSwap;
 use super::board::{Board, Outcome, StateHealth};
 use super::guard;
 use super::load::{self, Loaded, LoadedZone, compile_draining, read_kept};
-use super::publish::{Candidate, Changes, Draft, Edit};
+use super::publish::{Candidate, Changes, Common, Draft, Edit};
 use crate::clock::{self, Clock};
 use crate::config::model::{Config, Encrypted, Handover, HandoverMode};
 use crate::config::{self, Certificate};
@@ -34,7 +35,7 @@ use crate::diag::{Located, Report, Severity, Sources};
 use crate::geo::RegionTable;
 use crate::privileges::sandbox::Paths;
 use crate::snapshot::{Moment, Order, Settings, Snapshot, Version, Zone};
-use crate::state::{self, Drain, Found, Kept, KeptZone, Shared, State, Tables};
+use crate::state::{self, Found, Kept, KeptZone, State, Tables};
 use crate::time::utc;
 use crate::transport::Certificates;
 use crate::wire::Name;
@@ -424,8 +425,9 @@ impl Publisher {
 
     //--- What is to be published
 
-    fn take_in(&mut self, loaded: Loaded, request: &Request, outcome: &mut Outcome) {
+    fn take_in(&mut self, mut loaded: Loaded, request: &Request, outcome: &mut Outcome) {
         self.take_certificate(&loaded, outcome);
+        let is_map_skipped = !request.force && self.skip_map(&mut loaded, outcome);
         let most = loaded.config.handover.most_moved;
         let (old, new) = (&self.kept.shared.map, &loaded.shared.map);
         if !request.force
@@ -443,7 +445,8 @@ impl Publisher {
         }
         let mut edits = Vec::new();
         for zone in &loaded.zones {
-            if request.concerns(zone.zone.origin()) {
+            let is_skipped = !request.force && self.skips(zone, outcome);
+            if request.concerns(zone.zone.origin()) && !is_skipped {
                 match self.edit(zone, &loaded, request) {
                     Ok(all) => edits.extend(all),
                     Err(why) => outcome.hold(zone.zone.origin(), why),
@@ -452,8 +455,14 @@ impl Publisher {
         }
         edits.extend(self.missing(&loaded, request, outcome));
         let (shared, drains) = (loaded.shared.clone(), self.kept.drains.clone());
-        let handover = loaded.config.handover.clone();
-        if self.publish(&edits, Next { shared, drains, handover, settings }, outcome) {
+        let skipped = self.kept.skipped.filter(|_| is_map_skipped);
+        let next = Next {
+            what: "reload".into(),
+            common: Common { shared, skipped, drains },
+            handover: loaded.config.handover.clone(),
+            settings,
+        };
+        if self.publish(&edits, next, outcome) {
             note_restart(&self.started_with, &loaded.config, outcome);
             self.config = loaded.config;
             self.regions = Some(loaded.regions);
@@ -475,6 +484,7 @@ impl Publisher {
             zone: loaded.zone.clone(),
             tables: loaded.tables.clone(),
             drained: loaded.drained.clone(),
+            skips: None,
             // A file that was written in the future is not to take the serial
             // there. Serials are numbers of 32 bits: in 2106 they begin anew.
             stamp: loaded.effective.unwrap_or(loaded.modified.min(now)),
@@ -533,6 +543,7 @@ impl Publisher {
             zone,
             tables: Arc::new(tables),
             drained,
+            skips: None,
             stamp: loaded.modified,
             effective: None,
             immediate: false,
@@ -630,6 +641,7 @@ impl Publisher {
                         zone,
                         tables: scheduled.tables,
                         drained,
+                        skips: None,
                         stamp: scheduled.effective,
                         effective: Some(scheduled.effective),
                         immediate: self.config.handover.mode == HandoverMode::Immediate,
@@ -645,7 +657,7 @@ impl Publisher {
             }
         }
         self.kept = Arc::new(kept);
-        self.publish(&edits, self.as_before(), &mut outcome);
+        self.publish(&edits, self.as_before("schedule"), &mut outcome);
         self.conclude(outcome)
     }
 
@@ -663,10 +675,12 @@ impl Publisher {
     }
 
     /// Returns what is served and not edited, as it is.
-    fn as_before(&self) -> Next {
+    fn as_before(&self, what: impl Into<String>) -> Next {
+        let Kept { shared, skipped, drains, .. } = &*self.kept;
+        let (shared, skipped, drains) = (shared.clone(), *skipped, drains.clone());
         Next {
-            shared: self.kept.shared.clone(),
-            drains: self.kept.drains.clone(),
+            what: what.into(),
+            common: Common { shared, skipped, drains },
             handover: self.config.handover.clone(),
             settings: self.settings.clone(),
         }
@@ -676,13 +690,13 @@ impl Publisher {
 
     /// Keeps edits on the disk and swaps them in; says whether that is done.
     fn publish(&mut self, edits: &[Edit], next: Next, outcome: &mut Outcome) -> bool {
-        let Next { shared, drains, handover, settings } = next;
+        let Next { what, common, handover, settings } = next;
         let changes = Changes::default();
         let has_new_settings = self.settings != settings;
         let mut ahead = 1;
         loop {
             let order = order(&handover, self.clock.now().second(), ahead);
-            let mut draft = Draft::new(&self.kept, &shared, &drains, edits, order, &changes);
+            let mut draft = Draft::new(&self.kept, &common, edits, order, &changes);
             let is_published = draft.is_published || has_new_settings;
             if is_published {
                 draft.kept.generation += 1;
@@ -693,7 +707,15 @@ impl Publisher {
             // that: once more, with more time ahead.
             let is_late = |clock: &Clock| is_published && clock.now().second() >= order.published;
             if !is_late(&self.clock) {
-                if (draft.is_new || is_published) && !self.save(&draft.kept, outcome) {
+                let publication = is_published.then(|| state::Publication {
+                    by: outcome.by.clone(),
+                    what: what.clone(),
+                    lines: draft.lines.clone(),
+                    zones: draft.zones.clone(),
+                    keep_since: order.now.saturating_sub(self.config.server.keep.as_secs()),
+                });
+                let is_new = draft.is_new || is_published;
+                if is_new && !self.save(&draft.kept, publication.as_ref(), outcome) {
                     return false;
                 }
                 if !is_late(&self.clock) {
@@ -711,8 +733,13 @@ impl Publisher {
     }
 
     /// Keeps something on the disk; says whether that is done.
-    fn save(&mut self, kept: &Kept, outcome: &mut Outcome) -> bool {
-        match self.state.save(kept) {
+    fn save(
+        &mut self,
+        kept: &Kept,
+        publication: Option<&state::Publication>,
+        outcome: &mut Outcome,
+    ) -> bool {
+        match self.state.save(kept, publication) {
             Ok(()) => {
                 self.health.write_error = None;
                 true
@@ -771,7 +798,7 @@ impl Publisher {
         }
         kept.time = now;
         // If it cannot be written, a restart comes to the same by itself.
-        if let Err(error) = self.state.save(&kept) {
+        if let Err(error) = self.state.save(&kept, None) {
             tracing::warn!("{error}");
         }
         self.swap(kept);
@@ -795,8 +822,10 @@ impl Request {
 
 /// What is to be served beside zones.
 struct Next {
-    shared: Arc<Shared>,
-    drains: BTreeMap<Name, Drain>,
+    /// What it is called in the history.
+    what: String,
+
+    common: Common,
     handover: Handover,
     settings: Settings,
 }

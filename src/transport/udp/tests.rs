@@ -6,9 +6,10 @@ use super::*;
 use crate::clock;
 use crate::daemon::load;
 use crate::diag::{Report, Sources};
+use crate::snapshot::Settings;
 use crate::transport::Listener;
 use crate::transport::counters::{Counters, Totals};
-use crate::wire::Rcode;
+use crate::wire::{CookieSecrets, Rcode};
 
 /// The loop of a worker.
 type Run = fn(Worker, &UdpSocket);
@@ -145,7 +146,12 @@ fn start(run: Run, snapshot: Snapshot) -> (SocketAddr, impl FnOnce() -> (Totals,
 /// Sends messages, all of them before any reply is read; returns the replies
 /// in the order in which they came, and what was counted.
 fn exchange(run: Run, messages: &[Vec<u8>]) -> (Vec<Vec<u8>>, Totals) {
-    let (address, end) = start(run, snapshot());
+    // Cookies say when they were made.
+    let snapshot = snapshot();
+    let settings =
+        Settings { cookie_secrets: CookieSecrets::default(), ..snapshot.settings.clone() };
+    let snapshot = Snapshot::new(1, settings, snapshot.timelines().to_vec());
+    let (address, end) = start(run, snapshot);
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket2::SockRef::from(&client).set_recv_buffer_size(4 << 20).unwrap();
     for message in messages {
