@@ -36,6 +36,7 @@
 //! - [`resolver`]: what a resolver hands out, against that.
 //! - [`sip`]: whether endpoints answer SIP.
 //! - [`rehearse`]: a failure before it happens.
+//! - [`plan`]: what taking in the files would change.
 //! - [`genesys`]: what the platform is told of trunks.
 //! - [`cli`]: one file a command.
 //!
@@ -60,6 +61,7 @@ pub mod geo;
 pub mod limit;
 pub mod lint;
 pub mod offline;
+pub mod plan;
 pub mod privileges;
 pub mod rehearse;
 pub mod resolver;

@@ -75,6 +75,10 @@ impl Place {
                 .replace("port = 5060", &format!("port = {plain}"))
                 .replace("port = 5061", &format!("port = {encrypted}"));
             fs::write(path, zone).unwrap();
+            // Each edit is taken in by the command that follows it.
+            let path = folder.join("trunkdns.toml");
+            let config = fs::read_to_string(&path).unwrap();
+            fs::write(path, config.replace("\nwatch = true\n", "\nwatch = false\n")).unwrap();
         });
         let resolver = Resolver::start("127.0.12.1", "carrier.example.com", server.address);
         let (_silent, _kamailio) = (silent, kamailio);

@@ -10,6 +10,7 @@ mod explain;
 mod export;
 mod history;
 mod manual;
+mod plan;
 mod probe;
 mod probe_dns;
 mod probe_sip;
@@ -36,6 +37,7 @@ pub fn run() -> ExitCode {
     match arguments.command {
         Command::Serve => serve::run(&arguments.config),
         Command::Check(options) => check::run(&arguments.config, &options),
+        Command::Plan(options) => plan::run(&arguments.config, &options),
         Command::Reload(options) => reload::run(&arguments.config, &options),
         Command::Drain(options) => drain::run(&arguments.config, &options),
         Command::Undrain(options) => drain::end(&arguments.config, &options),
@@ -71,6 +73,9 @@ enum Command {
 
     /// Read and compile everything; print all that is found.
     Check(check::Options),
+
+    /// Show what taking in the files would change, and who would move.
+    Plan(plan::Options),
 
     /// Have the running server take in the files, and wait until it has.
     Reload(reload::Options),

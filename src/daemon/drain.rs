@@ -1,6 +1,7 @@
 //! Which endpoints `drain` and `undrain` mean, and what draining leaves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::load::read_texts;
 use crate::config::model::{RowKey, Service};
@@ -8,7 +9,7 @@ use crate::diag::Report;
 use crate::geo::{RegionId, RegionTable};
 use crate::sip::targets::{host, matches};
 use crate::snapshot::{Variant, Zone};
-use crate::state::Kept;
+use crate::state::{Kept, KeptZone};
 use crate::wire::{Name, Rtype};
 
 //----------- Request --------------------------------------------------------
@@ -143,6 +144,27 @@ pub(super) fn exhausted(zone: &Zone, drained: &BTreeSet<Name>, by: &Name) -> BTr
         rrset.is_some_and(|rrset| rrset.variants().any(is_exhausted))
     });
     nodes.filter_map(|node| Name::from_wire(node.owner()).ok()).collect()
+}
+
+/// Returns the endpoints that a zone has and would have no longer, and that
+/// are not drained: somebody may prefer them to the last.
+pub fn leaving(known: &KeptZone, new: &Arc<Zone>) -> impl Iterator<Item = Name> {
+    let old = &known.timeline.newest().zone;
+    let gone = match Arc::ptr_eq(old, new) {
+        true => BTreeSet::new(),
+        false => targets(old).difference(&targets(new)).cloned().collect(),
+    };
+    gone.into_iter().filter(|name| !known.drained.contains(name))
+}
+
+/// Says that an endpoint leaves a zone without having been drained.
+pub fn leaves(name: &Name, known: &KeptZone) -> String {
+    let zone = known.timeline.newest().zone.origin();
+    format!(
+        "{name} leaves {zone} and was not drained: calls may go to it until cached answers have \
+         expired; `trunkdns drain {} --wait` before the edit says when they have",
+        host(name)
+    )
 }
 
 /// Returns the target of SRV data (RFC 2782).

@@ -1,15 +1,19 @@
 //! What looks like an accident, and is held back until it is forced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::geo::RegionMap;
+use super::load::{Loaded, LoadedZone, read_texts};
+use crate::config::model::RowKey;
+use crate::diag::Report;
+use crate::geo::{RegionMap, RegionTable};
 use crate::snapshot::{Status, Zone};
-use crate::state::Kept;
+use crate::state::{Kept, KeptZone, Tables};
 use crate::wire::{Name, Rtype, is_within};
 
 /// Says why a new region map is held back, if it moves more than a share of
 /// the address space, in percent.
-pub(super) fn moved(old: &RegionMap, new: &RegionMap, most: u8) -> Option<String> {
+pub fn moved(old: &RegionMap, new: &RegionMap, most: u8) -> Option<String> {
     let (v4, v6) = old.moved(new);
     let (share, family) = if v4 >= v6 { (v4, "IPv4") } else { (v6, "IPv6") };
     (share * 100.0 > f64::from(most)).then(|| {
@@ -25,7 +29,7 @@ pub(super) fn moved(old: &RegionMap, new: &RegionMap, most: u8) -> Option<String
 /// in percent.
 ///
 /// Records that are changed are not lost.
-pub(super) fn shrunk(old: &Zone, new: &Zone, most: u8) -> Option<String> {
+fn shrunk(old: &Zone, new: &Zone, most: u8) -> Option<String> {
     let (before, after) = (counts(old), counts(new));
     let total: usize = before.values().sum();
     let left = |key, count: usize| after.get(key).map_or(0, |left| count.min(*left));
@@ -51,9 +55,100 @@ fn counts(zone: &Zone) -> BTreeMap<(Vec<u8>, Rtype), usize> {
         .collect()
 }
 
+/// Says why the tables of a zone that is served are held back, if they look
+/// like an accident: most records are gone, or a region's first tier is.
+///
+/// What was forced or published before is none. `regions` is the region table
+/// that the zone was read with.
+pub fn accident(
+    known: &KeptZone,
+    zone: &LoadedZone,
+    all: &Loaded,
+    regions: Option<&RegionTable>,
+) -> Option<String> {
+    let newest = &known.timeline.newest().zone;
+    // Dear comparisons come last: most zones are as they were.
+    if Arc::ptr_eq(newest, &zone.zone) {
+        return None;
+    }
+    let why = shrunk(newest, &zone.zone, all.config.handover.most_moved)
+        .or_else(|| emptied(known, zone, all, regions?));
+    why.filter(|_| !is_known(known, zone))
+}
+
+/// Says why tables are held back that leave a region without a first tier of
+/// its own everywhere.
+fn emptied(
+    known: &KeptZone,
+    zone: &LoadedZone,
+    all: &Loaded,
+    regions: &RegionTable,
+) -> Option<String> {
+    let before = firsts(&known.tables, regions);
+    if before.is_empty() {
+        return None;
+    }
+    let after = firsts(&zone.tables, &all.regions);
+    let is_region = |name: &&String| all.regions.find(name).is_some();
+    let mut lost = before.difference(&after).filter(is_region);
+    let is_elsewhere = |name: &String| {
+        let others = all.zones.iter().filter(|other| !Arc::ptr_eq(&other.tables, &zone.tables));
+        others.into_iter().any(|other| firsts(&other.tables, &all.regions).contains(name))
+    };
+    let name = lost.find(|name| !is_elsewhere(name))?;
+    Some(format!(
+        "{name} had endpoints of its own in a first tier, and has none in any zone any more; \
+         `trunkdns reload --force` does it"
+    ))
+}
+
+/// Returns the regions, by name, that have a row of their own with the first
+/// tier of a service.
+fn firsts(tables: &Tables, regions: &RegionTable) -> BTreeSet<String> {
+    let Some(tables) = read_texts(tables, regions, &mut Report::default()).0 else {
+        return BTreeSet::new();
+    };
+    let mut names = BTreeSet::new();
+    for service in &tables.services {
+        let Some(first) = service.tiers.first() else { continue };
+        for row in &service.rows {
+            let has_first = row.cells.iter().any(|cell| cell.tier.value == first.name.value);
+            if let RowKey::Region(id) = row.key.value
+                && has_first
+            {
+                names.insert(regions.get(id).name.clone());
+            }
+        }
+    }
+    names
+}
+
+/// Says whether a zone is one that was forced or published before.
+fn is_known(kept: &KeptZone, loaded: &LoadedZone) -> bool {
+    let mut versions = kept.timeline.entries().iter().map(|entry| &entry.version.zone);
+    let plain = |zone: &Zone| zone.clone().with_serial(0);
+    kept.scheduled.as_ref().is_some_and(|scheduled| scheduled.tables == loaded.tables)
+        || versions.any(|zone| plain(zone) == plain(&loaded.zone))
+}
+
+/// Says why a zone that has no files any more, or whose files are refused, is
+/// served as it was.
+pub fn missing(known: &KeptZone, all: &Loaded) -> String {
+    let folder = &known.tables.path;
+    let holds_another = all.zones.iter().any(|other| other.tables.path == *folder);
+    let shown = folder.display();
+    match (all.folders.contains(folder), holds_another) {
+        (true, false) => "its tables are refused, see the findings".to_owned(),
+        (_, true) => format!(
+            "{shown} holds another zone now; `trunkdns reload --force` stops serving this one"
+        ),
+        (false, false) => format!("{shown} is gone; `trunkdns reload --force` stops serving it"),
+    }
+}
+
 /// Says why a new zone is held back, if another zone has answered for its
 /// names: its answers would change without a handover.
-pub(super) fn takes_over(kept: &Kept, origin: &Name) -> Option<String> {
+pub fn takes_over(kept: &Kept, origin: &Name) -> Option<String> {
     let mut above = kept.zones.iter().filter(|(name, zone)| {
         // Versions on their way out count: their answers are cached.
         let mut versions = zone.timeline.entries().iter().map(|entry| &entry.version);
@@ -82,11 +177,9 @@ fn answers_below(zone: &Zone, name: &Name) -> bool {
 mod tests {
     use super::*;
     use crate::daemon::load::compile_texts;
-    use crate::diag::{Report, Sources};
-    use crate::geo::{CloudLists, Databases, RegionTable};
-    use crate::state::Tables;
+    use crate::diag::Sources;
+    use crate::geo::{CloudLists, Databases};
     use std::path::{Path, PathBuf};
-    use std::sync::Arc;
 
     fn regions(text: &str) -> RegionTable {
         let path = PathBuf::from("regions.toml");

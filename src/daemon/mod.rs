@@ -14,6 +14,7 @@ pub mod control;
 pub mod drain;
 pub mod encryption;
 pub mod explain;
+pub mod guard;
 mod http;
 pub mod limits;
 pub mod load;
@@ -22,7 +23,6 @@ pub mod process;
 pub mod publish;
 pub mod status;
 
-mod guard;
 mod plane;
 mod publisher;
 mod ready;

@@ -25,9 +25,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::board::{Board, Outcome, StateHealth};
-use super::guard;
 use super::load::{self, Loaded, LoadedZone, compile_draining, read_kept};
 use super::publish::{Candidate, Changes, Common, Draft, Edit};
+use super::{drain, guard};
 use crate::clock::{self, Clock};
 use crate::config::model::{Config, Encrypted, Handover, HandoverMode};
 use crate::config::{self, Certificate};
@@ -445,6 +445,10 @@ impl Publisher {
         }
         let mut edits = Vec::new();
         for zone in &loaded.zones {
+            if let Some(known) = self.kept.zones.get(zone.zone.origin()) {
+                let leaving = drain::leaving(known, &zone.zone);
+                outcome.notes.extend(leaving.map(|name| drain::leaves(&name, known)));
+            }
             let is_skipped = !request.force && self.skips(zone, outcome);
             if request.concerns(zone.zone.origin()) && !is_skipped {
                 match self.edit(zone, &loaded, request) {
@@ -497,14 +501,8 @@ impl Publisher {
             let held = guard::takes_over(&self.kept, origin).filter(|_| !request.now);
             return held.map_or(Ok(vec![edit(candidate)]), Err);
         };
-        let newest = &kept.timeline.newest().zone;
-        let most = all.config.handover.most_moved;
-        // The dear comparison comes last: most zones are as they were, and of
-        // the others few have shrunk.
         if !request.force
-            && !Arc::ptr_eq(newest, &loaded.zone)
-            && let Some(why) = guard::shrunk(newest, &loaded.zone, most)
-            && !is_known(kept, loaded)
+            && let Some(why) = guard::accident(kept, loaded, all, self.regions.as_ref())
         {
             return Err(why);
         }
@@ -563,30 +561,16 @@ impl Publisher {
             }
             let folder = &zone.tables.path;
             let holds_another = loaded.zones.iter().any(|other| other.tables.path == *folder);
-            if loaded.folders.contains(folder) && !holds_another {
-                outcome.hold(origin, "its tables are refused, see the findings");
-            } else if are_all_gone && request.force && request.zones.is_empty() {
+            let is_refused = loaded.folders.contains(folder) && !holds_another;
+            if are_all_gone && request.force && request.zones.is_empty() {
                 outcome.hold(
                     origin,
                     "no zone folder is left; `trunkdns reload --force ZONE` stops serving one",
                 );
-            } else if holds_another && !request.force {
-                let folder = folder.display();
-                outcome.hold(
-                    origin,
-                    format!(
-                        "{folder} holds another zone now; `trunkdns reload --force` stops serving \
-                         this one"
-                    ),
-                );
-            } else if request.force {
+            } else if request.force && !is_refused {
                 edits.push(Edit { origin: origin.clone(), candidate: None });
             } else {
-                let folder = folder.display();
-                outcome.hold(
-                    origin,
-                    format!("{folder} is gone; `trunkdns reload --force` stops serving it"),
-                );
+                outcome.hold(origin, guard::missing(zone, loaded));
             }
         }
         for name in &request.zones {
@@ -859,14 +843,6 @@ fn floor(kept: &Kept) -> Moment {
         true => Moment(kept.time * 1000),
         false => Moment(0),
     }
-}
-
-/// Says whether a zone is one that was forced or published before.
-fn is_known(kept: &KeptZone, loaded: &LoadedZone) -> bool {
-    let mut versions = kept.timeline.entries().iter().map(|entry| &entry.version.zone);
-    let plain = |zone: &Zone| zone.clone().with_serial(0);
-    kept.scheduled.as_ref().is_some_and(|scheduled| scheduled.tables == loaded.tables)
-        || versions.any(|zone| plain(zone) == plain(&loaded.zone))
 }
 
 /// Says which keys of the configuration wait for a restart.
