@@ -29,6 +29,9 @@ const BOUND: u64 = 1;
 /// What writes the baseline anew.
 const RENEW: &str = "cargo bench --locked --bench instructions -- --bless";
 
+/// How often it is counted again where something takes more.
+const RECOUNTS: usize = 3;
+
 /// What valgrind runs this with.
 const CHILD: &str = "--count";
 
@@ -48,13 +51,25 @@ fn main() -> ExitCode {
             _ => ExitCode::SUCCESS,
         };
     }
-    let counts = count();
     let conditions = conditions();
+    let baseline = Baseline::read();
+    let mut counts = count();
+    // Tables with random seeds take a few instructions more or less each time:
+    // what is more every time is more.
+    for _ in 0..RECOUNTS {
+        if baseline.conditions != conditions || !baseline.is_exceeded(&counts) {
+            break;
+        }
+        for (name, count) in count() {
+            let least = counts.entry(name).or_insert(count);
+            *least = count.min(*least);
+        }
+    }
     if arguments.iter().any(|argument| argument == "--bless") {
         std::fs::write(baseline_path(), Baseline { conditions, counts }.to_text()).unwrap();
         return ExitCode::SUCCESS;
     }
-    compare(&Baseline::read(), &conditions, &counts)
+    compare(&baseline, &conditions, &counts)
 }
 
 //----------- Counting -------------------------------------------------------
@@ -124,6 +139,15 @@ impl Baseline {
         Baseline { conditions, counts: lines.filter_map(count).collect() }
     }
 
+    /// Says whether something takes more than it did, or was not known.
+    fn is_exceeded(&self, counts: &BTreeMap<String, u64>) -> bool {
+        counts.iter().any(|(name, count)| self.is_more(name, *count))
+    }
+
+    fn is_more(&self, name: &str, count: u64) -> bool {
+        self.counts.get(name).is_none_or(|known| count * 100 > known * (100 + BOUND))
+    }
+
     fn to_text(&self) -> String {
         let mut text = format!("{}\n", self.conditions);
         for (name, count) in &self.counts {
@@ -163,7 +187,7 @@ fn compare(baseline: &Baseline, conditions: &str, counts: &BTreeMap<String, u64>
     let mut failed = false;
     for (name, count) in counts {
         let known = baseline.counts.get(name);
-        let is_more = known.is_none_or(|known| count * 100 > known * (100 + BOUND));
+        let is_more = baseline.is_more(name, *count);
         let known = known.map_or("none".to_owned(), |known| known.to_string());
         let mark = if is_comparable && is_more { "  <-- more" } else { "" };
         println!("{name:<32} {count:>6} (baseline {known}){mark}");

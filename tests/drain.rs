@@ -155,6 +155,16 @@ fn records_of_master_files_are_drained_too() {
 }
 
 #[test]
+fn a_service_that_is_declared_absent_has_no_endpoint_to_drain() {
+    let mut world = world();
+    world.file("zones/a.test/records.zone", "_x._tcp 60 SRV 0 0 0 .\n");
+    let mut publisher = start(&world);
+    let request = drain::Request { force: true, ..endpoint("*") };
+    let (_, endpoints) = publisher.drain(&request).unwrap();
+    assert_eq!(endpoints.len(), 5, "{endpoints:?}");
+}
+
+#[test]
 fn undraining_brings_an_endpoint_back_to_its_place() {
     let world = world();
     let mut publisher = start(&world);
@@ -357,7 +367,7 @@ fn waiting_for_a_drain_ends_when_no_cached_answer_prefers_the_endpoint() {
     };
     assert!(first().0.contains("sbc1.us"));
     let start = std::time::Instant::now();
-    let (code, text) = server.command("drain sbc1.us --wait");
+    let (code, text) = server.command("drain sbc1.us --reason CHG-4711 --wait");
     assert_eq!(code, Some(0), "{text}");
     assert!(text.starts_with("sbc1.us.a.test. is preferred by no cached answer\n"), "{text}");
     assert!(text.contains("waiting for sbc1.us.a.test.: last client networks"), "{text}");
@@ -368,7 +378,7 @@ fn waiting_for_a_drain_ends_when_no_cached_answer_prefers_the_endpoint() {
     assert_eq!(status.drains[0].phase, DrainPhase::Drained);
     assert!(status.drains[0].by.contains("uid"), "{:?}", status.drains);
     let (_, text) = server.command("status");
-    assert!(text.contains("ago: drained, no cached answer prefers it"), "{text}");
+    assert!(text.contains("ago (CHG-4711): drained, no cached answer prefers it"), "{text}");
     let (_, text) = server.command("explain _sip._tcp.us.a.test --from 10.1.0.1");
     assert!(text.contains("primary of us, drained"), "{text}");
     let (code, text) = server.command("undrain sbc1.us --now");

@@ -36,6 +36,11 @@ const PATIENCE: u64 = 1_000_000_000;
 /// IDs, and so queries under way, at most.
 const IDS: usize = 1 << 16;
 
+/// For how long an ID is not used again while its query is not answered, in
+/// nanoseconds: an answer that was long in a server's buffer would be taken for
+/// that to another query.
+const ID_REST: u64 = 500_000_000;
+
 /// Octets of the longest query, and of the longest response.
 const QUERY_MAX: usize = 300;
 const RESPONSE_MAX: usize = 1400;
@@ -307,7 +312,7 @@ impl<J: Judge> Run<'_, '_, J> {
     fn send_and_receive(&mut self) {
         let end = self.load.time.as_nanos() as u64;
         while self.now < end && self.next < self.load.count {
-            if self.is_due() {
+            if self.is_due() && self.has_ids() {
                 self.send_group();
             }
             self.receive();
@@ -333,6 +338,13 @@ impl<J: Judge> Run<'_, '_, J> {
                 arrears >= group as u64
             }
         }
+    }
+
+    /// Says whether the IDs of the next queries may be used again.
+    fn has_ids(&self) -> bool {
+        let next = (0..GROUP).map(|at| &self.generator.flights[(self.next as usize + at) % IDS]);
+        let mut waiting = next.filter(|flight| flight.is_under_way);
+        waiting.all(|flight| self.now.saturating_sub(flight.sent) >= ID_REST)
     }
 
     /// Sends the next queries, all from one client.

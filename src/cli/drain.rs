@@ -26,6 +26,10 @@ pub(super) struct Options {
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     lasts: Option<Duration>,
 
+    /// Why, for `status`, such as the number of a change.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+
     /// Return when the last answer that was handed out and prefers it has expired.
     #[arg(long)]
     wait: bool,
@@ -74,7 +78,8 @@ pub(super) fn run(config: &Path, options: &Options) -> ExitCode {
     if lasts == Some(0) {
         return super::usage("`--for` is at least 1s");
     }
-    let command = Drain { at, lasts, force: options.force, ..command(&options.which) };
+    let (force, reason) = (options.force, options.reason.clone());
+    let command = Drain { at, lasts, force, reason, ..command(&options.which) };
     let (outcome, endpoints) = match give(config, command) {
         Ok(done) => done,
         Err(why) => return fail(&why),

@@ -91,6 +91,9 @@ pub struct Drain {
     /// An endpoint's name, perhaps with `*` for any characters, or a region.
     pub what: String,
 
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
+
     /// The zone whose endpoints are meant; all without one.
     pub zone: Option<String>,
 

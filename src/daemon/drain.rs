@@ -20,6 +20,9 @@ pub struct Request {
     /// Who asks, for people.
     pub by: String,
 
+    /// Why, in their words.
+    pub reason: Option<String>,
+
     /// An endpoint's name, relative to a zone or not, perhaps with `*` for any
     /// characters; or a region.
     pub what: String,
@@ -124,11 +127,12 @@ fn endpoints_of(service: &Service, region: RegionId) -> Vec<Name> {
 
 //----------- Zones ----------------------------------------------------------
 
-/// Returns the targets of a zone's SRV records.
+/// Returns the targets of a zone's SRV records, without `.`, which says that
+/// there is no service (RFC 2782).
 pub(super) fn targets(zone: &Zone) -> BTreeSet<Name> {
     let rrsets = zone.rrsets().filter(|rrset| rrset.rtype() == Rtype::SRV);
     let rdatas = rrsets.flat_map(|rrset| rrset.variants()).flat_map(|variant| variant.rdatas());
-    rdatas.filter_map(target).collect()
+    rdatas.filter_map(target).filter(|target| *target != Name::root()).collect()
 }
 
 /// Returns the names whose SRV records for some clients are all of drained

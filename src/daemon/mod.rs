@@ -357,6 +357,7 @@ fn drain_request(command: &control::Drain, by: String) -> Result<drain::Request,
     Ok(drain::Request {
         by,
         what: command.what.clone(),
+        reason: command.reason.clone(),
         zone: zone.transpose()?.and_then(|names| names.into_iter().next()),
         effective: command.at,
         lasts: command.lasts,

@@ -143,6 +143,9 @@ pub struct DrainStatus {
     /// Who drained it.
     pub by: String,
 
+    /// Why, in their words.
+    pub reason: Option<String>,
+
     /// When.
     pub since: u64,
 
@@ -349,6 +352,7 @@ fn drains(
         DrainStatus {
             endpoint,
             by: drain.by.clone(),
+            reason: drain.reason.clone(),
             since: drain.since,
             phase,
             effective: drain.effective,
@@ -487,7 +491,11 @@ impl Status {
         for drain in &self.drains {
             let DrainStatus { endpoint, by, .. } = drain;
             let since = span(self.now.saturating_sub(drain.since));
-            write!(out, "drain     {endpoint} by {by} {since} ago: {}", drain.progress(self.now))?;
+            write!(out, "drain     {endpoint} by {by} {since} ago")?;
+            if let Some(reason) = &drain.reason {
+                write!(out, " ({})", reason.escape_debug())?;
+            }
+            write!(out, ": {}", drain.progress(self.now))?;
             if let Some(until) = drain.until {
                 write!(out, "; ends in {}", span(until.saturating_sub(self.now)))?;
             }

@@ -225,6 +225,9 @@ pub struct Drain {
     /// Who said so.
     pub by: String,
 
+    /// Why, in their words.
+    pub reason: Option<String>,
+
     /// When, in seconds since the Unix epoch.
     pub since: u64,
 

@@ -76,6 +76,7 @@ fn kept(generation: u64) -> Kept {
     let zones = BTreeMap::from([(origin, Arc::new(zone))]);
     let drain = Drain {
         by: "carol (uid 1001)".into(),
+        reason: Some("CHG-4711".into()),
         since: 1000,
         effective: Some(2000),
         immediate: false,

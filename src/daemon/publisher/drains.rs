@@ -26,6 +26,7 @@ impl Publisher {
             let known = drains.get(endpoint).filter(|known| known.has_begun);
             let drain = Drain {
                 by: request.by.clone(),
+                reason: request.reason.clone(),
                 since: known.map_or(now, |known| known.since),
                 effective: known.map_or(effective, |known| known.effective),
                 immediate: request.now,

@@ -444,17 +444,18 @@ impl Publisher {
             );
         }
         let mut edits = Vec::new();
-        for zone in &loaded.zones {
+        let concerned = |zone: &&LoadedZone| request.concerns(zone.zone.origin());
+        for zone in loaded.zones.iter().filter(concerned) {
+            if !request.force && self.skips(zone, outcome) {
+                continue;
+            }
             if let Some(known) = self.kept.zones.get(zone.zone.origin()) {
                 let leaving = drain::leaving(known, &zone.zone);
                 outcome.notes.extend(leaving.map(|name| drain::leaves(&name, known)));
             }
-            let is_skipped = !request.force && self.skips(zone, outcome);
-            if request.concerns(zone.zone.origin()) && !is_skipped {
-                match self.edit(zone, &loaded, request) {
-                    Ok(all) => edits.extend(all),
-                    Err(why) => outcome.hold(zone.zone.origin(), why),
-                }
+            match self.edit(zone, &loaded, request) {
+                Ok(all) => edits.extend(all),
+                Err(why) => outcome.hold(zone.zone.origin(), why),
             }
         }
         edits.extend(self.missing(&loaded, request, outcome));
