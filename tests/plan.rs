@@ -137,6 +137,19 @@ fn mistakes_are_told_as_check_tells_them_and_nothing_of_the_zone_goes() {
     assert!(!text.contains("\n  - "), "{text}");
 }
 
+#[test]
+fn a_time_that_the_tables_name_is_told_until_it_has_passed() {
+    let mut world = world();
+    drop(serve(&world));
+    let edited = TABLE.replace("[\"sbc1.eu\"]", "[\"sbc2.us\"]");
+    world.file(PRIORITIES, format!("effective = 2100-01-01T02:00:00Z\n{edited}"));
+    let (_, text) = plan(&world, "");
+    assert!(text.contains("6 go; in force at 2100-01-01T02:00:00Z"), "{text}");
+    world.file(PRIORITIES, format!("effective = 2020-01-01T02:00:00Z\n{edited}"));
+    let (_, text) = plan(&world, "");
+    assert!(text.contains("6 go; in force after 60 s"), "{text}");
+}
+
 //----------- Addresses ------------------------------------------------------
 
 #[test]
@@ -244,7 +257,9 @@ fn an_endpoint_that_leaves_undrained_is_told_and_a_drained_one_is_not() {
 #[test]
 fn a_plan_disturbs_no_server_and_needs_none() {
     let world = world();
-    assert_eq!(plan(&world, "").0, Some(1), "nothing is served");
+    let (code, text) = plan(&world, "");
+    assert_eq!(code, Some(1));
+    assert!(text.contains("nothing is served from "), "{text}");
     world.listen_anywhere();
     let server = Server::start(&world.path().join("trunkdns.toml"));
     let generation = server.status()["generation"].clone();

@@ -27,7 +27,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "SERVICE")]
     service: Option<String>,
 
-    /// A region, once or again [all].
+    /// A region, once or again [all of them].
     #[arg(long, value_name = "REGION")]
     region: Vec<String>,
 

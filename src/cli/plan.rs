@@ -1,6 +1,7 @@
 //! `trunkdns plan`
 
-use std::io::stderr;
+use std::fs;
+use std::io::{ErrorKind, stderr};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -34,10 +35,7 @@ pub(super) struct Options {
 pub(super) fn run(config: &Path, options: &Options) -> ExitCode {
     let folder = read_places(config).state;
     let Some(kept) = state::peek(&folder) else {
-        return fail(&format!(
-            "nothing is served by {}: start the server, or see `trunkdns check`",
-            folder.display()
-        ));
+        return fail(&unread(&folder));
     };
     let (mut sources, mut report) = (Sources::default(), Report::default());
     let now = clock::wall().second();
@@ -50,7 +48,7 @@ pub(super) fn run(config: &Path, options: &Options) -> ExitCode {
     let Some(loaded) = loaded else {
         return fail("a shared file is refused, see above: a reload would change nothing");
     };
-    let plan = Plan::new(&kept, &loaded, &databases(&kept, &loaded));
+    let plan = Plan::new(&kept, &loaded, &databases(&kept, &loaded), now);
     let text = match options.json {
         true => format!("{:#}\n", serde_json::json!(plan)),
         false => render(&plan, options.all),
@@ -58,6 +56,20 @@ pub(super) fn run(config: &Path, options: &Options) -> ExitCode {
     let is_well = !errors && plan.held_back.is_empty();
     let may_change = !options.exit_code || plan.is_empty();
     print(&text, is_well && may_change)
+}
+
+/// Says why there is nothing to compare with.
+fn unread(folder: &Path) -> String {
+    let shown = folder.display();
+    match fs::File::open(folder.join("manifest")) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            format!("nothing is served from {shown}: start the server, or see `trunkdns check`")
+        }
+        Err(error) => format!("what is served cannot be read: {shown}: {error}"),
+        Ok(_) => {
+            format!("what is served cannot be read: {shown} is damaged, or of another release")
+        }
+    }
 }
 
 /// Reads the databases of the files where the region map would be another one.

@@ -9,7 +9,7 @@
 //! belongs stands the name of a variable, as `envsubst` fills them in.
 //!
 //! - [`Provisioning`] is what is exported.
-//! - [`compare`] says how a file differs from it.
+//! - [`compare()`] says how a file differs from it.
 
 mod compare;
 

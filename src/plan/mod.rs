@@ -103,13 +103,13 @@ impl Plan {
     /// Compares what is served with what was loaded.
     ///
     /// The databases are those of the files; they say whose the addresses are
-    /// that move.
-    pub fn new(kept: &Kept, loaded: &Loaded, databases: &Databases) -> Self {
+    /// that move. `now` is in seconds since the Unix epoch.
+    pub fn new(kept: &Kept, loaded: &Loaded, databases: &Databases, now: u64) -> Self {
         let mut plan = Plan { generation: kept.generation, ..Plan::default() };
         plan.hold(kept, loaded);
         let handover = &loaded.config.handover;
         for zone in &loaded.zones {
-            plan.zones.extend(zone_plan(kept, loaded, zone, handover));
+            plan.zones.extend(zone_plan(kept, loaded, zone, (handover, now)));
         }
         let read: BTreeSet<_> = loaded.zones.iter().map(|zone| zone.zone.origin()).collect();
         let is_gone = |zone: &KeptZone| !loaded.folders.contains(&zone.tables.path);
@@ -173,7 +173,7 @@ fn zone_plan(
     kept: &Kept,
     loaded: &Loaded,
     zone: &LoadedZone,
-    handover: &Handover,
+    (handover, now): (&Handover, u64),
 ) -> Option<ZonePlan> {
     let name = zone.zone.origin();
     let map = &loaded.shared.map;
@@ -183,7 +183,8 @@ fn zone_plan(
             fate: Fate::Added,
             wait: 0,
             settled: 0,
-            effective: zone.effective,
+            // What there was nothing before does not wait for its time.
+            effective: None,
             records: RecordDiff::added(&zone.zone, map),
         });
     };
@@ -200,7 +201,7 @@ fn zone_plan(
         fate: Fate::Changed,
         wait,
         settled: wait + spread,
-        effective: zone.effective,
+        effective: zone.effective.filter(|time| *time > now),
         records: RecordDiff::new((&old.zone, &old.map), (&zone.zone, map)),
     })
 }
