@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use trunkdns::answer::{Client, Outcome, Transport, Verdict, answer, change};
+use trunkdns::daemon::{Publisher, drain};
 use trunkdns::limit::Limiter;
 use trunkdns::snapshot::{Moment, Order, Settings, Snapshot, Timeline};
 use trunkdns::wire::CookieSecrets;
@@ -117,7 +118,9 @@ pub fn all() -> Vec<Scenario> {
         ("handover-", &stages.pending),
         ("handover-elsewhere-", &stages.pending_elsewhere),
         ("spread-", &stages.spread),
+        ("drained-", &stages.drained),
         ("limit-", &stages.limited),
+        ("limit-count-", &stages.counted),
     ];
     for (prefix, snapshot) in more {
         for scenario in stages.settled() {
@@ -145,8 +148,14 @@ struct Stages {
     /// With TTLs that are lowered by up to 10 percent.
     spread: Arc<Snapshot>,
 
+    /// With the first endpoint drained.
+    drained: Arc<Snapshot>,
+
     /// With rates that are not reached.
     limited: Arc<Snapshot>,
+
+    /// The same as a dry run.
+    counted: Arc<Snapshot>,
 }
 
 impl Stages {
@@ -168,14 +177,18 @@ impl Stages {
             stage(&settings, timelines)
         };
         let rows = ROWS.replace("primary = [\"sbc1.eu\"]", "primary = [\"sbc2.eu\"]");
-        let limited = world(ROWS, RECORDS, LIMIT).load();
-        let policy = limited.settings.policy;
+        let limits = |config: &str| {
+            let policy = world(ROWS, RECORDS, config).load().settings.policy;
+            stage(&Settings { policy, ..settings.clone() }, timelines())
+        };
         Stages {
             settled: stage(&settings, timelines()),
             pending: after(&rows, RECORDS),
             pending_elsewhere: after(ROWS, &RECORDS.replace("\"old\"", "\"new\"")),
             spread: stage(&Settings { spread_ttl: 10, ..settings.clone() }, timelines()),
-            limited: stage(&Settings { policy, ..settings.clone() }, timelines()),
+            drained: stage(&settings, drained()),
+            limited: limits(LIMIT),
+            counted: limits(&LIMIT.replace("\"on\"", "\"count\"")),
         }
     }
 
@@ -246,6 +259,15 @@ fn with_cookie(all: &[Scenario], srv: &str) -> Scenario {
 }
 
 /// A limit that nobody in here reaches.
+/// Returns the zone with an endpoint drained, as the control plane has it.
+fn drained() -> Vec<Arc<Timeline>> {
+    let world = world(ROWS, RECORDS, "");
+    let mut publisher = Publisher::start(&world.path().join("trunkdns.toml")).unwrap();
+    let request = drain::Request { what: "sbc1.eu".into(), now: true, ..drain::Request::default() };
+    publisher.drain(&request).unwrap();
+    publisher.served().load().timelines().to_vec()
+}
+
 const LIMIT: &str = "[limit]\nmode = \"on\"\nanswers = 5000\n";
 
 fn world(rows: &str, records: &str, config: &str) -> World {
