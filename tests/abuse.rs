@@ -28,21 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const QUERY: &[u8] =
     b"\0\x07\0\0\0\x01\0\0\0\0\0\0\x04_sip\x04_tcp\x07carrier\x07example\x03com\0\0\x21\0\x01";
 
-/// The shipped example without the file watch: a reload takes memory that has
-/// nothing to do with queries.
-fn quiet() -> Server {
-    Server::example_with(|folder| {
-        let path = folder.join("trunkdns.toml");
-        let config = std::fs::read_to_string(&path).unwrap();
-        let quiet = config.replace("\nwatch = true\n", "\nwatch = false\n");
-        assert_ne!(quiet, config);
-        std::fs::write(path, quiet).unwrap();
-    })
-}
-
 #[test]
 fn mutated_packets_leave_the_server_as_it_was() {
-    let mut server = quiet();
+    let mut server = Server::example();
     let before = server.udp(QUERY);
     for (soak, sent) in
         [(soak::over_udp(&server, 50_000), 50_000), (soak::over_tcp(&server, 20_000), 20_000)]
@@ -59,7 +47,7 @@ fn mutated_packets_leave_the_server_as_it_was() {
 
 #[test]
 fn names_that_do_not_exist_leave_nothing_behind() {
-    let server = quiet();
+    let server = Server::example();
     let soak = soak::missing_names(&server, 100_000);
     let [early, late] = soak.resident;
     assert_eq!(soak.replies, 100_000);

@@ -147,6 +147,10 @@ impl RegionMap {
     /// other names, from 0 to 1: of IPv4, and of the IPv6 that is in use
     /// (2000::/3, RFC 4291 section 2.4).
     pub fn moved(&self, other: &RegionMap) -> (f64, f64) {
+        if std::ptr::eq(self, other) {
+            // Most reloads leave it as it is, and a large one takes a while to walk.
+            return (0.0, 0.0);
+        }
         let differs = |own: RegionId, others: RegionId| {
             own != WALL && others != WALL && self.name(own) != other.name(others)
         };
@@ -161,21 +165,18 @@ impl RegionMap {
     /// Returns each stretch of addresses that another map places in a region of
     /// another name, by its first and last address, with the region here and
     /// there: of IPv4, and of the IPv6 that is in use.
-    pub fn moves(
-        &self,
-        other: &RegionMap,
-    ) -> impl Iterator<Item = (IpAddr, IpAddr, RegionId, RegionId)> + '_ {
+    pub fn moves<'m>(
+        &'m self,
+        other: &'m RegionMap,
+    ) -> impl Iterator<Item = (IpAddr, IpAddr, RegionId, RegionId)> + 'm {
         let (first, last) = (1u128 << 125, (1u128 << 126) - 1);
         let v4 = self.v4.stretches(&other.v4, (0, u32::MAX.into()));
         let v6 = self.v6.stretches(&other.v6, (first, last));
-        let all = v4.into_iter().map(|one| (Family::V4, one));
-        let all: Vec<_> = all.chain(v6.into_iter().map(|one| (Family::V6, one))).collect();
-        let names: Vec<_> = other.names.to_vec();
+        let all = v4.map(|one| (Family::V4, one)).chain(v6.map(|one| (Family::V6, one)));
         let differs = move |own: RegionId, others: RegionId| {
-            let name = names.get(usize::from(others.0)).map_or("", |name| &**name);
-            own != WALL && others != WALL && self.name(own) != name
+            own != WALL && others != WALL && self.name(own) != other.name(others)
         };
-        let moved = all.into_iter().filter(move |(_, (.., own, others))| differs(*own, *others));
+        let moved = all.filter(move |(_, (.., own, others))| differs(*own, *others));
         moved.map(|(family, (start, end, own, others))| {
             (family.address(start), family.address(end), own, others)
         })
@@ -445,28 +446,25 @@ impl<A: Address> Ranges<A> {
         (first, last): (u128, u128),
         counts: impl Fn(RegionId, RegionId) -> bool,
     ) -> u128 {
-        let stretches = self.stretches(other, (first, last)).into_iter();
+        let stretches = self.stretches(other, (first, last));
         let counted = stretches.filter(|(.., own, others)| counts(*own, *others));
         counted.map(|(start, end, ..)| end - start + 1).sum()
     }
 
     /// Returns each stretch, from a first to a last address, in which neither
     /// list changes: first and last address, and regions.
-    fn stretches(
-        &self,
-        other: &Self,
+    fn stretches<'r>(
+        &'r self,
+        other: &'r Self,
         (first, last): (u128, u128),
-    ) -> Vec<(u128, u128, RegionId, RegionId)> {
+    ) -> impl Iterator<Item = (u128, u128, RegionId, RegionId)> + 'r {
         let mut pieces = self.beside(other).peekable();
-        let mut stretches = Vec::new();
-        while let Some((start, own, others)) = pieces.next() {
+        let stretches = std::iter::from_fn(move || {
+            let (start, own, others) = pieces.next()?;
             let end = pieces.peek().map_or(u128::MAX, |(next, ..)| next - 1).min(last);
-            let start = start.max(first);
-            if start <= end {
-                stretches.push((start, end, own, others));
-            }
-        }
-        stretches
+            Some((start.max(first), end, own, others))
+        });
+        stretches.filter(|(start, end, ..)| start <= end)
     }
 
     /// Walks both lists side by side; returns start and regions of each piece
