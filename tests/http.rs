@@ -79,6 +79,17 @@ fn every_message_is_in_the_metrics_once_and_they_agree_with_status() {
     let lines = metrics.lines().filter(|line| line.starts_with("trunkdns_messages_total{"));
     let all: f64 = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
     assert_eq!(all, 6.0);
+    let queries = |labels: &str| value(&metrics, &format!("trunkdns_queries_total{{{labels}}}"));
+    assert_eq!(queries(r#"transport="udp",type="srv""#), Some(3.0));
+    assert_eq!(queries(r#"transport="tcp",type="srv""#), Some(1.0));
+    assert_eq!(queries(r#"transport="udp",type="address""#), Some(1.0));
+    // The loopback is in no country: it is in the default region.
+    let region = r#"trunkdns_region_queries_total{region="us"}"#;
+    assert_eq!(value(&metrics, region), Some(5.0), "{metrics}");
+    // The first message of each worker and of each transport is measured.
+    let measured = value(&metrics, "trunkdns_answer_seconds_count").unwrap();
+    assert!(measured >= 2.0, "{metrics}");
+    assert_eq!(value(&metrics, r#"trunkdns_answer_seconds_bucket{le="+Inf"}"#), Some(measured));
     assert_eq!(value(&metrics, "trunkdns_generation"), Some(1.0));
     assert_eq!(value(&metrics, "trunkdns_last_reload_complete"), Some(1.0));
     let customer = r#"trunkdns_customer_responses_total{customer="genesys",told="answered"}"#;
@@ -127,6 +138,7 @@ fn the_metrics_are_read_by_the_parser_of_prometheus() {
         "trunkdns_handovers_pending gauge 1",
         "trunkdns_handover_settled_in_seconds gauge 1",
         "trunkdns_customer_messages counter 1",
+        "trunkdns_answer_seconds histogram 15",
     ] {
         assert!(families.contains(family), "no {family} in\n{families}");
     }

@@ -35,7 +35,7 @@ pub use self::trace::{Trace, TracedRrset, trace};
 use self::exchange::{Exchange, Lens, has_idle_timeout};
 use self::resolve::{Data, Owner, Records, Resolution};
 use self::said::Said;
-use crate::geo::{self, RegionSet};
+use crate::geo::{self, RegionId, RegionSet};
 use crate::snapshot::{HandedOut, Moment, Network, Snapshot, Timeline, Version, View};
 use crate::wire::{
     CookieQuery, Ending, ErrorReply, ExtendedError, Full, Parsed, Presented, Query, Question,
@@ -72,7 +72,10 @@ pub fn answer<'s>(
     let lens = Lens { message: message.len(), buffer: out.len() };
     let exchange = Exchange::new(settings, client, now, parsed.edns(), lens);
     let outcome = match &parsed {
-        Parsed::Query(query) => respond(snapshot, client, now, query, exchange, out),
+        Parsed::Query(query) => Outcome {
+            qtype: Some(query.question.qtype),
+            ..respond(snapshot, client, now, query, exchange, out)
+        },
         Parsed::CookieQuery(query) => give_cookie(query, &exchange, out),
         Parsed::Refused(refusal) => {
             let cause = Cause::Malformed(refusal.reason);
@@ -195,11 +198,30 @@ pub struct Outcome<'s> {
     /// receives at the address that it sends from.
     pub has_cookie: bool,
 
+    /// The type that a query asks for.
+    pub qtype: Option<Rtype>,
+
+    /// What the answer is from, where a zone has one.
+    pub source: Option<Source<'s>>,
+
     /// The SRV records that the response holds, to be noted when it is sent.
     pub handed_out: Option<HandedOut<'s>>,
 }
 
-impl Outcome<'_> {
+/// What an answer is from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'s> {
+    /// The version that is in force for the client.
+    pub version: &'s Version,
+
+    /// The region that this version places the client in.
+    pub region: RegionId,
+
+    /// Whether it did so by the client subnet option.
+    pub by_subnet: bool,
+}
+
+impl<'s> Outcome<'s> {
     /// Says whether a response with all that the client needs is to be sent.
     fn is_whole(&self) -> bool {
         !self.truncated && matches!(self.verdict, Verdict::Send(_))
@@ -207,7 +229,15 @@ impl Outcome<'_> {
 
     /// Returns what became of a message that is answered without records.
     pub fn short(verdict: Verdict, cause: Cause) -> Self {
-        Outcome { verdict, cause, truncated: false, has_cookie: false, handed_out: None }
+        let (truncated, has_cookie) = (false, false);
+        let (qtype, source, handed_out) = (None, None, None);
+        Outcome { verdict, cause, truncated, has_cookie, qtype, source, handed_out }
+    }
+
+    /// Returns what becomes of the message where this response gives way to a
+    /// shorter one.
+    pub fn cut(&self, shorter: Outcome<'static>) -> Self {
+        Outcome { qtype: self.qtype, source: self.source, ..shorter }
     }
 }
 
@@ -295,7 +325,8 @@ fn respond<'s>(
     if prefix.is_some() {
         exchange.set_scope(handover_scope(&view, address, question, &said));
     }
-    said.write(query, &exchange, &ttls, out)
+    let source = said.source(prefix.is_some());
+    Outcome { source: Some(source), ..said.write(query, &exchange, &ttls, out) }
 }
 
 /// Returns the timeline of the zone that answers a question, or what is said

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::body::{self, Prebuilt};
 use super::exchange::Exchange;
 use super::resolve::{Resolution, resolve};
-use super::{Outcome, Ttls, write};
+use super::{Outcome, Source, Ttls, write};
 use crate::geo::{RegionId, RegionSet};
 use crate::snapshot::{HandedOut, Version};
 use crate::wire::{Query, Question};
@@ -50,6 +50,11 @@ impl<'s> Said<'s> {
     #[cfg(test)]
     pub(super) fn is_prebuilt(&self) -> bool {
         matches!(self.form, Form::Prebuilt(_))
+    }
+
+    /// Returns what it is from.
+    pub(super) fn source(&self, by_subnet: bool) -> Source<'s> {
+        Source { version: self.version, region: self.region, by_subnet }
     }
 
     /// Returns the regions whose clients get the same.

@@ -12,12 +12,15 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, text,
+};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::status::Status;
+use super::status::{LatencyStatus, Status};
 
 /// The most endpoints that have series: two each, which a Prometheus takes
 /// without notice. A carrier with more has thousands of customers.
@@ -68,7 +71,16 @@ impl StatusCollector {
         let series = counts().filter(|count| !count.is_outcome).map(|count| {
             ([("transport", &*count.transport), ("event", &*count.name)], count.value)
         });
-        metrics.counters("events", "What happened beside: drops, limits, connections.", series)
+        metrics.counters("events", "What happened beside: drops, limits, connections.", series)?;
+        let series = self.0.queries.iter().map(|count| {
+            ([("transport", &*count.transport), ("type", &*count.qtype)], count.queries)
+        });
+        metrics.counters("queries", "Queries by the type asked for.", series)?;
+        let series =
+            self.0.regions.iter().map(|count| ([("region", &*count.region)], count.queries));
+        metrics.counters("region_queries", "Queries that zones answered, by region.", series)?;
+        let help = "How long the answer core takes, of one message in 1024.";
+        metrics.family("answer_seconds", help, [([], Histogram(&self.0.latency))])
     }
 
     fn process(&self, metrics: &mut Metrics<'_>) -> fmt::Result {
@@ -165,6 +177,26 @@ impl StatusCollector {
             told.map(|(told, count)| ([("customer", &*one.name), ("told", told)], count))
         });
         metrics.counters("customer_responses", "What a customer was told.", series)
+    }
+}
+
+//----------- Histogram ------------------------------------------------------
+
+/// How long answers took, as a metric.
+struct Histogram<'s>(&'s LatencyStatus);
+
+impl EncodeMetric for Histogram<'_> {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let seconds = |nanoseconds: u64| nanoseconds as f64 / 1e9;
+        let LatencyStatus { buckets, sum } = self.0;
+        let bound = |bound: &Option<u64>| bound.map_or(f64::INFINITY, seconds);
+        let list: Vec<_> = buckets.iter().map(|(most, count)| (bound(most), *count)).collect();
+        let count = list.iter().map(|(_, count)| count).sum();
+        encoder.encode_histogram::<NoLabelSet>(seconds(*sum), count, &list, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
     }
 }
 

@@ -285,6 +285,8 @@ impl Server {
         let certificate = self.certificates.served();
         let around = Surroundings {
             totals: self.counters.total(),
+            regions: self.counters.regions(),
+            latency: self.counters.latency(),
             listeners: self.addresses(),
             encrypted: self.encrypted.clone().with_certificate(certificate.as_deref(), now),
             started: self.started,

@@ -14,7 +14,8 @@ use crate::geo::DatabaseSummary;
 use crate::snapshot::{Entry, Timeline, Version};
 use crate::state::{Drain, Kept, KeptZone};
 use crate::time::span;
-use crate::transport::counters::{Kind, Protocol, Row, Totals};
+use crate::transport::counters::{Kind, Protocol, QueryType, Row, Totals};
+use crate::transport::latency::Latency;
 use crate::wire::Name;
 
 //----------- Status ---------------------------------------------------------
@@ -61,6 +62,15 @@ pub struct Status {
 
     /// What became of messages and connections since the start.
     pub counters: Vec<Count>,
+
+    /// Queries that zones answered, by region, whatever the answer was.
+    pub regions: Vec<RegionCount>,
+
+    /// Queries by what they ask for.
+    pub queries: Vec<QueryCount>,
+
+    /// How long the answer core took, of one message in 1024.
+    pub latency: LatencyStatus,
 
     /// What became of the last time that files were taken in.
     pub last: Outcome,
@@ -222,11 +232,55 @@ pub struct Count {
     pub is_outcome: bool,
 }
 
+/// How many queries a region's clients sent.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RegionCount {
+    /// The region, by the version that answered.
+    pub region: String,
+
+    /// How many since the start.
+    pub queries: u64,
+}
+
+/// How many queries asked for a type.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct QueryCount {
+    /// `udp`, `tcp`, `tls`, `quic` or `https`.
+    pub transport: String,
+
+    /// `srv`, `naptr`, `address` or `other`.
+    #[serde(rename = "type")]
+    pub qtype: String,
+
+    /// How many since the start.
+    pub queries: u64,
+}
+
+/// How long answers took, of those whose time was taken.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LatencyStatus {
+    /// In nanoseconds: how long at most; and how many took that long and longer
+    /// than the bound before. No bound is the last one's.
+    pub buckets: Vec<(Option<u64>, u64)>,
+
+    /// How long all of them took together, in nanoseconds.
+    pub sum: u64,
+}
+
 /// What the control plane does not know of itself.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
     /// What became of messages and connections.
     pub totals: Totals,
+
+    /// Queries by region.
+    pub regions: BTreeMap<Box<str>, u64>,
+
+    /// How long answers took.
+    pub latency: Latency,
 
     /// Addresses that answer queries.
     pub listeners: Vec<String>,
@@ -276,6 +330,9 @@ impl Status {
             databases: kept.shared.databases.clone(),
             endpoints,
             counters: around.totals.rows().map(|row| Count::new(&row)).collect(),
+            regions: around.regions.into_iter().map(RegionCount::from).collect(),
+            queries: QueryCount::all(&around.totals).collect(),
+            latency: around.latency.into(),
             last: board.last.clone(),
             last_error: board.last_error.clone(),
             state: board.health.clone(),
@@ -296,6 +353,31 @@ impl Count {
             value: row.value,
             is_outcome: row.kind == Kind::Outcome,
         }
+    }
+}
+
+impl From<(Box<str>, u64)> for RegionCount {
+    fn from((region, queries): (Box<str>, u64)) -> Self {
+        RegionCount { region: region.into(), queries }
+    }
+}
+
+impl QueryCount {
+    fn all(totals: &Totals) -> impl Iterator<Item = Self> {
+        Protocol::ALL.into_iter().flat_map(|protocol| {
+            QueryType::ALL.map(|qtype| QueryCount {
+                transport: protocol.name().to_owned(),
+                qtype: qtype.name().to_owned(),
+                queries: totals.of(protocol).queries(qtype),
+            })
+        })
+    }
+}
+
+impl From<Latency> for LatencyStatus {
+    fn from(latency: Latency) -> Self {
+        let bounds = Latency::BOUNDS.map(Some).into_iter().chain([None]);
+        LatencyStatus { buckets: bounds.zip(latency.counts).collect(), sum: latency.sum }
     }
 }
 
@@ -429,6 +511,7 @@ impl Status {
             writeln!(out, "database  {} ({age})", database.path)?;
         }
         self.write_counters(out)?;
+        self.write_regions(out)?;
         self.write_changes(out)?;
         self.write_drains(out)?;
         self.write_endpoints(out)?;
@@ -453,6 +536,17 @@ impl Status {
             writeln!(out)?;
         }
         Ok(())
+    }
+
+    /// Writes where queries came from.
+    fn write_regions(&self, out: &mut String) -> std::fmt::Result {
+        let asking = self.regions.iter().filter(|count| count.queries > 0);
+        let list: Vec<_> =
+            asking.map(|RegionCount { region, queries }| format!("{region} {queries}")).collect();
+        match list.is_empty() {
+            true => Ok(()),
+            false => writeln!(out, "regions   queries from {}", list.join(", ")),
+        }
     }
 
     fn write_changes(&self, out: &mut String) -> std::fmt::Result {

@@ -31,6 +31,7 @@ mod database;
 mod facts;
 mod geofeed;
 mod networks;
+mod number;
 mod prefix;
 mod range;
 mod region;
@@ -48,6 +49,7 @@ pub use self::country::subdivision_by_name;
 pub use self::database::{Database, DatabaseSummary, Databases};
 pub use self::facts::Facts;
 pub use self::networks::{NetworkMap, carrier_of_ipv4};
+pub use self::number::RegionNumber;
 pub use self::range::RegionMap;
 pub use self::region::{
     CloudList, CloudRegion, Continent, Coordinates, Country, Region, RegionId, RegionSet,

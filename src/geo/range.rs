@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::number::RegionNumber;
 use super::prefix::Family;
 use super::region::{RegionId, RegionSet};
 use super::special::{self, Embedding};
@@ -33,12 +34,16 @@ pub struct RegionMap {
 
     /// The regions' names, by [`RegionId`].
     names: Box<[Box<str>]>,
+
+    /// By what numbers these are counted.
+    numbers: Box<[RegionNumber]>,
 }
 
 impl RegionMap {
     /// Builds the map from the ranges of both families.
     pub(super) fn new(v4: RangeList, v6: RangeList, names: Box<[Box<str>]>) -> Self {
-        RegionMap { v4: Ranges::new(v4), v6: Ranges::new(v6), names }
+        let numbers = RegionNumber::of_all(&names);
+        RegionMap { v4: Ranges::new(v4), v6: Ranges::new(v6), names, numbers }
     }
 
     /// Returns the regions' names, by [`RegionId`].
@@ -49,6 +54,11 @@ impl RegionMap {
     /// Returns the name of a region.
     pub fn name(&self, region: RegionId) -> &str {
         self.names.get(usize::from(region.0)).map_or("", |name| name)
+    }
+
+    /// Returns by what number a region is counted.
+    pub fn number(&self, region: RegionId) -> RegionNumber {
+        self.numbers.get(usize::from(region.0)).copied().unwrap_or(RegionNumber::OTHER)
     }
 
     /// Returns the region of an address.
@@ -196,7 +206,8 @@ impl RegionMap {
         let (lists, names): (Lists, Box<[Box<str>]>) = postcard::from_bytes(octets).ok()?;
         let v4 = Ranges::of(lists.0, lists.1)?;
         let v6 = Ranges::of(lists.2, lists.3)?;
-        Some(RegionMap { v4, v6, names })
+        let numbers = RegionNumber::of_all(&names);
+        Some(RegionMap { v4, v6, names, numbers })
     }
 
     /// Returns the regions in which some address is.

@@ -8,15 +8,21 @@
 //!
 //! Every message that arrives has exactly one outcome: a [`Counter`] of the
 //! kind [`Kind::Outcome`], or a [`Reason`] for which it is malformed. All else
-//! is counted beside. Counters only grow, and wrap after 2^64.
+//! is counted beside: queries by [`QueryType`] and, where a zone answers them, by
+//! region; how long answers take, of some. Counters only grow, and wrap after
+//! 2^64.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use super::latency::Latency;
 use crate::answer::{Cause, Outcome, Verdict};
+use crate::geo::RegionNumber;
 use crate::limit::Decision;
 use crate::snapshot::Class;
-use crate::wire::Reason;
+use crate::wire::{Reason, Rtype};
 
 /// Defines [`Counter`] from one table: kind, variant, name, meaning.
 macro_rules! counters {
@@ -64,6 +70,7 @@ counters! {
     Outcome BadProxy "bad-proxy" "Datagrams of a balancer without a sound PROXY header; dropped."
     Outcome Oversize "oversize" "Datagrams longer than any query; dropped."
     Outcome Panicked "panicked" "Messages that met a fault in the server; dropped, and logged."
+    Event ClientSubnet "client-subnet" "Queries steered by their client subnet (RFC 7871)."
     Event Truncated "truncated" "Responses that were cut short (TC)."
     Event Dropped "dropped" "Messages without a response, whatever their outcome."
     Event LimitedErrors "limited-errors" "Errors over the rate, sent empty (TC)."
@@ -137,6 +144,49 @@ pub enum Kind {
 
     /// Anything else.
     Event,
+}
+
+//----------- QueryType ------------------------------------------------------
+
+/// What queries ask for, as far as they are told apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum QueryType {
+    /// SRV.
+    Srv,
+
+    /// NAPTR.
+    Naptr,
+
+    /// A or AAAA.
+    Address,
+
+    /// Anything else.
+    Other,
+}
+
+impl QueryType {
+    /// All, in the order of their numbers.
+    pub const ALL: [QueryType; 4] =
+        [QueryType::Srv, QueryType::Naptr, QueryType::Address, QueryType::Other];
+
+    /// Returns the stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            QueryType::Srv => "srv",
+            QueryType::Naptr => "naptr",
+            QueryType::Address => "address",
+            QueryType::Other => "other",
+        }
+    }
+
+    fn of(qtype: Rtype) -> Self {
+        match qtype {
+            Rtype::SRV => QueryType::Srv,
+            Rtype::NAPTR => QueryType::Naptr,
+            Rtype::A | Rtype::AAAA => QueryType::Address,
+            _ => QueryType::Other,
+        }
+    }
 }
 
 //----------- Protocol -------------------------------------------------------
@@ -216,6 +266,24 @@ impl Counters {
             Counts::sum(lanes)
         });
         Totals { udp, tcp, tls, quic, https }
+    }
+
+    /// Returns how many queries were answered for each region, by its name, in
+    /// the order of names; names that are no region's any more among them.
+    pub fn regions(&self) -> BTreeMap<Box<str>, u64> {
+        let lanes = || self.lanes.iter().flatten();
+        let of = |number: usize| sum(lanes(), REGIONS + number);
+        let names = RegionNumber::names();
+        let named = (0..).zip(names).map(|(number, name)| (name, of(number)));
+        // Regions cannot be called so: their names are lower-case words.
+        let other = Some(of(RegionNumber::OTHER.index())).filter(|count| *count > 0);
+        named.chain(other.map(|count| ("(other)".into(), count))).collect()
+    }
+
+    /// Returns how long answers took, over all transports.
+    pub fn latency(&self) -> Latency {
+        let cells = (LATENCY..REGIONS).map(|cell| sum(self.lanes.iter().flatten(), cell));
+        Latency::of_cells(&cells.collect::<Vec<_>>())
     }
 }
 
@@ -304,18 +372,12 @@ pub struct Row {
 /// The sums of one transport.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Counts {
-    cells: [u64; CELLS],
+    cells: [u64; LATENCY],
 }
 
 impl Counts {
     fn sum(lanes: &[Arc<Lane>]) -> Self {
-        let mut cells = [0u64; CELLS];
-        for lane in lanes {
-            for (sum, cell) in cells.iter_mut().zip(&lane.cells) {
-                *sum = sum.wrapping_add(cell.load(Ordering::Relaxed));
-            }
-        }
-        Counts { cells }
+        Counts { cells: std::array::from_fn(|cell| sum(lanes, cell)) }
     }
 
     /// Returns the sum of a counter.
@@ -326,6 +388,11 @@ impl Counts {
     /// Returns how many messages were malformed in a way.
     pub fn malformed(&self, reason: Reason) -> u64 {
         self.cells[malformed_cell(reason)]
+    }
+
+    /// Returns how many queries asked for a type, malformed messages aside.
+    pub fn queries(&self, qtype: QueryType) -> u64 {
+        self.cells[TYPES + qtype as usize]
     }
 
     /// Returns how many messages arrived: the sum of all outcomes.
@@ -339,8 +406,20 @@ impl Counts {
 
 //----------- Lane -----------------------------------------------------------
 
-/// A lane's numbers: first the counters, then the reasons.
-const CELLS: usize = Counter::ALL.len() + Reason::ALL.len();
+/// A lane's numbers: first the counters, then the reasons; from here on the
+/// types of queries,
+const TYPES: usize = Counter::ALL.len() + Reason::ALL.len();
+
+/// from here on what is known of how long answers take,
+const LATENCY: usize = TYPES + QueryType::ALL.len();
+
+/// from here on the regions, by their numbers,
+const REGIONS: usize = LATENCY + Latency::CELLS;
+
+/// and at the end how many messages there were, for choosing some of them.
+const TICKS: usize = REGIONS + RegionNumber::COUNT;
+
+const CELLS: usize = TICKS + 1;
 
 fn malformed_cell(reason: Reason) -> usize {
     Counter::ALL.len() + reason as usize
@@ -356,6 +435,11 @@ struct Lane {
     cells: [AtomicU64; CELLS],
 }
 
+fn sum<'l>(lanes: impl IntoIterator<Item = &'l Arc<Lane>>, cell: usize) -> u64 {
+    let counts = lanes.into_iter().map(|lane| lane.cells[cell].load(Ordering::Relaxed));
+    counts.fold(0, u64::wrapping_add)
+}
+
 impl Default for Lane {
     fn default() -> Self {
         Lane { cells: [const { AtomicU64::new(0) }; CELLS] }
@@ -364,8 +448,8 @@ impl Default for Lane {
 
 /// Counts, one way or the other.
 pub(super) trait Tally {
-    /// Adds to a cell.
-    fn add_to_cell(&mut self, cell: usize, count: u64);
+    /// Adds to a cell; returns what was there.
+    fn add_to_cell(&mut self, cell: usize, count: u64) -> u64;
 
     /// Returns the number of the lane, by which writers take turns elsewhere.
     fn writer(&self) -> usize;
@@ -391,13 +475,37 @@ pub(super) trait Tally {
     fn outcome(&mut self, outcome: &Outcome<'_>) {
         match Counter::of(outcome.cause) {
             Ok(counter) => self.count(counter),
-            Err(reason) => self.add_to_cell(malformed_cell(reason), 1),
+            Err(reason) => {
+                self.add_to_cell(malformed_cell(reason), 1);
+            }
+        }
+        if let Some(qtype) = outcome.qtype {
+            self.add_to_cell(TYPES + QueryType::of(qtype) as usize, 1);
+        }
+        if let Some(source) = outcome.source {
+            let number = source.version.map.number(source.region);
+            self.add_to_cell(REGIONS + number.index(), 1);
+            if source.by_subnet {
+                self.count(Counter::ClientSubnet);
+            }
         }
         if outcome.truncated {
             self.count(Counter::Truncated);
         }
         if outcome.verdict == Verdict::Drop {
             self.count(Counter::Dropped);
+        }
+    }
+
+    /// Says of each message whether the time is to be taken that it costs.
+    fn is_sampled(&mut self) -> bool {
+        self.add_to_cell(TICKS, 1).is_multiple_of(Latency::ONE_IN)
+    }
+
+    /// Counts how long answering a message took.
+    fn took(&mut self, time: Duration) {
+        for (cell, count) in Latency::counted(time) {
+            self.add_to_cell(LATENCY + cell, count);
         }
     }
 
@@ -417,9 +525,11 @@ pub(super) struct OwnLane {
 }
 
 impl Tally for OwnLane {
-    fn add_to_cell(&mut self, cell: usize, count: u64) {
+    fn add_to_cell(&mut self, cell: usize, count: u64) -> u64 {
         let cell = &self.lane.cells[cell];
-        cell.store(cell.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+        let before = cell.load(Ordering::Relaxed);
+        cell.store(before.wrapping_add(count), Ordering::Relaxed);
+        before
     }
 
     fn writer(&self) -> usize {
@@ -435,8 +545,8 @@ pub(super) struct SharedLane {
 }
 
 impl Tally for SharedLane {
-    fn add_to_cell(&mut self, cell: usize, count: u64) {
-        self.lane.cells[cell].fetch_add(count, Ordering::Relaxed);
+    fn add_to_cell(&mut self, cell: usize, count: u64) -> u64 {
+        self.lane.cells[cell].fetch_add(count, Ordering::Relaxed)
     }
 
     fn writer(&self) -> usize {
@@ -491,10 +601,10 @@ mod tests {
         let total = counters.total();
         let mut names: Vec<_> =
             total.rows().map(|row| (row.protocol, row.name, row.reason)).collect();
-        assert_eq!(names.len(), 5 * CELLS);
+        assert_eq!(names.len(), 5 * TYPES);
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 5 * CELLS);
+        assert_eq!(names.len(), 5 * TYPES);
         assert_eq!(total.rows().map(|row| row.value).sum::<u64>(), 8);
     }
 }

@@ -9,7 +9,7 @@
 //! - `connections`, `session`: how many there may be, and what each is.
 //! - `tls`: the certificate, for all that is encrypted.
 //! - `https`, `quic`: two more ways to carry messages in.
-//! - [`counters`]: what became of every message.
+//! - [`counters`]: what became of every message; [`latency`]: how long it took.
 //! - [`proxy`]: who asks behind a load balancer.
 //! - `guard`: panics that must not end a worker.
 //! - [`hickory`]: the same behind a server of hickory's.
@@ -19,6 +19,7 @@ pub mod counters;
 mod guard;
 pub mod hickory;
 mod https;
+pub mod latency;
 mod listener;
 pub mod proxy;
 mod quic;
@@ -32,11 +33,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
-use tokio::time::{self, Instant};
+use tokio::time;
 use tokio_rustls::TlsAcceptor;
 
 pub use self::listener::{Encrypted, Listener};
@@ -144,6 +145,7 @@ impl Responder<'_> {
         message: &[u8],
         out: &mut [u8],
     ) -> Option<usize> {
+        let begun = tally.is_sampled().then(Instant::now);
         let guarded = guard::run(|| {
             #[cfg(test)]
             tests::strike(message);
@@ -153,6 +155,9 @@ impl Responder<'_> {
             }
             self.apply_policy(tally, client, message, outcome, out)
         });
+        if let Some(begun) = begun {
+            tally.took(begun.elapsed());
+        }
         conclude(tally, self.now, message, guarded)
     }
 
@@ -170,9 +175,10 @@ impl Responder<'_> {
         tally.decision(decision);
         let outcome = match decision {
             Decision::Pass | Decision::WouldLimit(_) => outcome,
-            Decision::Drop(_) => Outcome::short(Verdict::Drop, cause),
+            Decision::Drop(_) => outcome.cut(Outcome::short(Verdict::Drop, cause)),
             Decision::Truncate(_) => {
-                answer::truncate(self.snapshot, client, self.now, message, cause, out)
+                let now = self.now;
+                outcome.cut(answer::truncate(self.snapshot, client, now, message, cause, out))
             }
         };
         if let Some(customer) = policy.customers.find(client.address) {
@@ -231,7 +237,7 @@ pub struct Transports {
     udp: Workers,
 
     /// Tells connections to end.
-    stop: watch::Sender<Option<Instant>>,
+    stop: watch::Sender<Option<time::Instant>>,
 }
 
 impl Transports {
@@ -245,7 +251,7 @@ impl Transports {
     pub async fn shutdown(self) {
         let Transports { udp, stop, .. } = self;
         let udp = tokio::task::spawn_blocking(move || udp.join());
-        stop.send_replace(Some(Instant::now() + STOP_GRACE));
+        stop.send_replace(Some(time::Instant::now() + STOP_GRACE));
         // Everybody who is at work has a receiver.
         if time::timeout(STOP_TIME, stop.closed()).await.is_err() {
             tracing::info!("connections were cut off: their clients do not read");

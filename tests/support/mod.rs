@@ -227,7 +227,7 @@ impl Question {
         let (octets, outcome) = self.ask_octets(snapshot);
         let message = Message::from_vec(&octets).unwrap();
         let Outcome { verdict, cause, truncated, has_cookie, .. } = outcome;
-        let outcome = Outcome { verdict, cause, truncated, has_cookie, handed_out: None };
+        let outcome = Outcome { truncated, has_cookie, ..Outcome::short(verdict, cause) };
         Answer { message, outcome, len: octets.len() }
     }
 }
