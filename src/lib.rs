@@ -61,6 +61,7 @@ pub mod geo;
 pub mod limit;
 pub mod lint;
 pub mod offline;
+pub mod parallel;
 pub mod plan;
 pub mod privileges;
 pub mod rehearse;

@@ -565,7 +565,7 @@ fn compile(origin: &str, text: &str) -> Arc<Zone> {
     let regions = read_regions(&mut sources, regions, &mut Report::default()).unwrap();
     let path = Path::new(origin);
     let files = vec![(path.join("records.zone"), Arc::from(text))];
-    compile_texts(&Tables { path: path.to_owned(), files }, &regions, 1).unwrap()
+    compile_texts(&Tables::new(path.to_owned(), files), &regions, 1).unwrap()
 }
 
 fn plain(owner: &[u8], qtype: u16, edns: usize, is_tcp: bool) -> Asked {

@@ -10,8 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use trunkdns::config::model::Checks;
-use trunkdns::config::{ZoneFolder, read_regions, read_zone};
+use trunkdns::config::read_regions;
 use trunkdns::daemon::load;
 use trunkdns::diag::{Code, Report, Sources};
 use trunkdns::lint::Context;
@@ -76,15 +75,9 @@ fn read(root: &Path, case: &Path, sources: &mut Sources, report: &mut Report) {
         read_regions(sources, &case.join("regions.toml"), report);
     } else {
         let regions = read_regions(sources, &root.join("regions.toml"), report).unwrap();
-        let mut found = Report::default();
-        let first = sources.count();
-        let tables = read_zone(sources, case, &regions, &mut found);
-        let files = first..sources.count();
-        let checks = Checks::Strict;
-        let folder = ZoneFolder { folder: case.to_owned(), tables, report: found, checks, files };
         let context =
             Context { regions: &regions, databases: None, production: false, spread_ttl: 0 };
-        load::compile_folder(folder, None, &regions, Some(&context), sources, report);
+        load::load_folder(case, &regions, Some(context), sources, report);
     }
 }
 

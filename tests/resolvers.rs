@@ -101,7 +101,7 @@ fn compile(origin: &str, files: Vec<(&str, String)>, regions: &str) -> Arc<Zone>
     let regions = read_regions(&mut sources, path, &mut Report::default()).unwrap();
     let folder = Path::new(origin);
     let files = files.into_iter().map(|(name, text)| (folder.join(name), Arc::from(text)));
-    let tables = Tables { path: folder.to_owned(), files: files.collect() };
+    let tables = Tables::new(folder.to_owned(), files);
     compile_texts(&tables, &regions, 1).unwrap()
 }
 

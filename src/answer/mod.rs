@@ -28,7 +28,7 @@ mod trace;
 
 use std::net::IpAddr;
 
-pub use self::change::change;
+pub use self::change::{change, change_for};
 pub use self::size::{Size, size};
 pub use self::trace::{Trace, TracedRrset, trace};
 

@@ -1,14 +1,14 @@
 //! What only shows when the tables of a zone are joined.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashSet;
 
 use super::draft::{self, Draft, Rdata, Table};
+use super::names::Names;
 use crate::config::model::ZoneTables;
 use crate::diag::{Code, Finding, Place, Report, Span};
 use crate::wire::{Name, Rtype};
-
-/// A zone's draft RRsets by owner, in canonical order.
-pub(super) type Names = BTreeMap<Name, Vec<Draft>>;
 
 /// The most octets that the records of a name and type may take.
 ///
@@ -23,36 +23,37 @@ const REACHED_MAX: usize = 64;
 
 /// Joins drafts by owner and reports what does not fit together.
 pub(super) fn check(tables: &ZoneTables, drafts: Vec<Draft>, report: &mut Report) -> Names {
-    let mut names = Names::new();
-    for mut draft in drafts {
+    let origin = &tables.origin;
+    let (within, outside): (Vec<_>, Vec<_>) =
+        drafts.into_iter().partition(|draft| draft.owner.is_within(origin));
+    report.extend_with(outside.iter().map(|draft| outside_zone(draft, tables)));
+    let sorted = within.into_iter().map(|mut draft| {
         draft.records.sort(draft.rtype);
-        if !draft.owner.is_within(&tables.origin) {
-            report.add(outside_zone(&draft, tables));
-            continue;
-        }
-        let rrsets = names.entry(draft.owner.clone()).or_default();
-        match rrsets.iter().find(|other| other.rtype == draft.rtype) {
-            Some(other) => report.add(two_owners(&draft, other)),
-            None => rrsets.push(draft),
-        }
-    }
-    let checker = Checker { tables, names: &names };
-    // An endpoint shows up under every name of its service, and is reported
-    // once.
-    let mut reported = BTreeSet::new();
+        draft
+    });
+    let mut names = Names::new(origin, sorted, |draft, other| report.add(two_owners(draft, other)));
+    let mut checker = Checker {
+        tables,
+        names: &names,
+        has_hidden: names.iter().any(|(owner, rrsets)| {
+            rrsets.iter().any(|rrset| {
+                rrset.rtype == Rtype::DNAME || rrset.rtype == Rtype::NS && owner != origin
+            })
+        }),
+        sound: FxHashSet::default(),
+        reported: BTreeSet::new(),
+    };
     checker.apex(report);
-    for (owner, rrsets) in &names {
+    for (owner, rrsets) in names.iter() {
         checker.alias(owner, rrsets, report);
         checker.hidden(owner, rrsets, report);
         for rrset in rrsets {
             checker.single(rrset, report);
-            checker.targets(rrset, &mut reported, report);
+            checker.targets(rrset, report);
             checker.size(rrset, report);
         }
     }
-    for rrsets in names.values_mut() {
-        rrsets.sort_by_key(|rrset| rrset.rtype);
-    }
+    names.sort_rrsets();
     names
 }
 
@@ -61,9 +62,20 @@ pub(super) fn check(tables: &ZoneTables, drafts: Vec<Draft>, report: &mut Report
 struct Checker<'a> {
     tables: &'a ZoneTables,
     names: &'a Names,
+
+    /// Whether anything is delegated away or redirected.
+    has_hidden: bool,
+
+    /// Targets of SRV records that nothing was found about, in wire format:
+    /// an endpoint shows up under every name of its service, and is looked
+    /// into once.
+    sound: FxHashSet<&'a [u8]>,
+
+    /// What was reported, once for the same reason.
+    reported: BTreeSet<Span>,
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
     /// A zone has one SOA record and name servers (RFC 1035 section 5.2).
     fn apex(&self, report: &mut Report) {
         let origin = &self.tables.origin;
@@ -199,7 +211,7 @@ impl Checker<'_> {
 
     /// Returns the delegation or DNAME that a name is below.
     fn hidden_by(&self, owner: &Name) -> Option<&Draft> {
-        let mut above = owner.parent()?;
+        let mut above = owner.parent().filter(|_| self.has_hidden)?;
         while above.is_within(&self.tables.origin) {
             if let Some(dname) = self.rrset(&above, Rtype::DNAME) {
                 return Some(dname);
@@ -216,17 +228,24 @@ impl Checker<'_> {
 
     /// The target of an SRV record, and a name server of the zone, is a host
     /// with addresses (RFC 2782, RFC 2181 section 10.3).
-    fn targets(&self, rrset: &Draft, reported: &mut BTreeSet<Span>, report: &mut Report) {
+    fn targets(&mut self, rrset: &'a Draft, report: &mut Report) {
+        let is_srv = rrset.rtype == Rtype::SRV;
         let serves_zone = rrset.rtype == Rtype::NS && rrset.owner == self.tables.origin;
-        if rrset.rtype != Rtype::SRV && !serves_zone {
+        if !is_srv && !serves_zone {
             return;
         }
         for rdata in rrset.records.iter() {
+            let wire = rdata.octets.get(6..).filter(|_| is_srv).unwrap_or_default();
+            if self.sound.contains(wire) {
+                continue;
+            }
             let target = draft::target(rrset.rtype, &rdata.octets);
-            if let Some(finding) = target.and_then(|target| self.target(rrset, rdata, &target))
-                && reported.insert(rdata.span)
-            {
-                report.add(excusable(finding, rrset.table));
+            match target.and_then(|target| self.target(rrset, rdata, &target)) {
+                None if is_srv => drop(self.sound.insert(wire)),
+                Some(finding) if self.reported.insert(rdata.span) => {
+                    report.add(excusable(finding, rrset.table));
+                }
+                _ => {}
             }
         }
     }
@@ -296,8 +315,7 @@ impl Checker<'_> {
 
     /// Says whether a name has records or names below it.
     fn exists(&self, name: &Name) -> bool {
-        // The canonical order has the names below a name directly behind it.
-        self.names.range(name..).next().is_some_and(|(next, _)| next.is_within(name))
+        self.names.id(name).is_some()
     }
 
     fn size(&self, rrset: &Draft, report: &mut Report) {
@@ -318,8 +336,8 @@ impl Checker<'_> {
         }
     }
 
-    fn rrset(&self, owner: &Name, rtype: Rtype) -> Option<&Draft> {
-        self.names.get(owner)?.iter().find(|rrset| rrset.rtype == rtype)
+    fn rrset(&self, owner: &Name, rtype: Rtype) -> Option<&'a Draft> {
+        self.names.rrset(owner, rtype)
     }
 }
 

@@ -142,7 +142,7 @@ impl Records {
             Records::Fixed(list) => std::slice::from_mut(list),
             Records::Steered(lists) => &mut lists[..],
         };
-        for list in lists {
+        for list in lists.iter_mut().filter(|list| list.len() > 1) {
             list.sort_by_cached_key(|rdata| (rank(rtype, &rdata.octets), rdata.octets.clone()));
             list.dedup_by_key(|rdata| rank(rtype, &rdata.octets));
         }
@@ -205,16 +205,21 @@ pub(super) fn naptr(order: u16, preference: u16, service: &str, replacement: &Na
     rdata.into()
 }
 
+/// Returns the name of a host which clients will want addresses of.
+pub(super) fn target(rtype: Rtype, rdata: &[u8]) -> Option<Name> {
+    Name::from_wire(target_octets(rtype, rdata)?).ok()
+}
+
 /// Returns the octets in RDATA that are the name of a host which clients
 /// will want addresses of.
-pub(super) fn target(rtype: Rtype, rdata: &[u8]) -> Option<Name> {
+pub(super) fn target_octets(rtype: Rtype, rdata: &[u8]) -> Option<&[u8]> {
     let at = match rtype {
         Rtype::NS => 0,
         Rtype::MX => 2,
         Rtype::SRV => 6,
         _ => return None,
     };
-    Name::from_wire(rdata.get(at..)?).ok()
+    rdata.get(at..)
 }
 
 //============ Tests =========================================================

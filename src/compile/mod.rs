@@ -18,6 +18,7 @@
 mod check;
 mod draft;
 mod drain;
+mod names;
 mod origin;
 mod publish;
 mod tree;
@@ -50,5 +51,5 @@ pub fn compile(
     let sound = !found.has_errors();
     report.extend(found);
     let has_own_serial = tables.soa.as_ref().is_none_or(|soa| soa.serial.is_some());
-    sound.then(|| tree::build(names, has_own_serial))
+    sound.then(|| tree::build(&names, has_own_serial))
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rustc_hash::FxHashMap;
+
 use super::draft::{self, Draft, Rdata, Records, Table};
 use super::drain;
 use crate::config::model::{
@@ -40,7 +42,7 @@ pub(super) fn publish(
 struct Publisher<'a> {
     tables: &'a ZoneTables,
     regions: &'a RegionTable,
-    hosts: BTreeMap<&'a Name, &'a Host>,
+    hosts: FxHashMap<&'a Name, &'a Host>,
     report: &'a mut Report,
     drafts: Vec<Draft>,
 }

@@ -1,49 +1,29 @@
 //! The tree of a zone: nodes for all names, cuts, wildcards, hosts.
 
-use std::collections::BTreeMap;
+use rustc_hash::FxHashMap;
 
-use super::check::Names;
 use super::draft::{self, Draft};
+use super::names::Names;
 use crate::geo::RegionId;
 use crate::snapshot::{NewHost, NewNode, NewRrset, NewVariant, NodeId, Status, Zone};
 use crate::wire::{Name, Rtype};
 
-/// Builds a zone of checked names, the origin among them.
+/// Builds a zone of checked names.
 ///
 /// `has_own_serial` is whether the tables fix the SOA record's serial.
-pub(super) fn build(mut names: Names, has_own_serial: bool) -> Zone {
-    let origin = names.keys().next().cloned().expect("the checks refuse a zone without SOA");
-    add_empty_non_terminals(&mut names, &origin);
-    let ids: BTreeMap<Name, NodeId> =
-        names.keys().enumerate().map(|(at, name)| (name.clone(), NodeId(at as u32))).collect();
-    let statuses = statuses(&names, &origin);
+pub(super) fn build(names: &Names, has_own_serial: bool) -> Zone {
+    let mut hosts = Hosts { names, known: FxHashMap::default() };
     let nodes: Vec<_> = names
         .iter()
-        .zip(statuses)
+        .zip(statuses(names))
         .map(|((owner, drafts), status)| NewNode {
             owner: owner.clone(),
-            rrsets: drafts.iter().map(|draft| rrset(draft, &names, &ids)).collect(),
+            rrsets: drafts.iter().map(|draft| rrset(draft, &mut hosts)).collect(),
             status,
-            wildcard: owner.child(b"*").ok().and_then(|name| ids.get(&name).copied()),
+            wildcard: owner.child(b"*").ok().and_then(|name| names.id(&name)),
         })
         .collect();
     Zone::new(&nodes, has_own_serial)
-}
-
-/// Adds the names that exist only because names below them do (RFC 4592
-/// section 2.2.2).
-fn add_empty_non_terminals(names: &mut Names, origin: &Name) {
-    let owners: Vec<_> = names.keys().cloned().collect();
-    for owner in owners {
-        let mut name = owner;
-        while name != *origin
-            && let Some(above) = name.parent()
-            && !names.contains_key(&above)
-        {
-            names.insert(above.clone(), Vec::new());
-            name = above;
-        }
-    }
 }
 
 /// Returns how the zone stands to each name, in the order of names.
@@ -51,7 +31,7 @@ fn add_empty_non_terminals(names: &mut Names, origin: &Name) {
 /// In canonical order a name comes before all names below it, and they come
 /// before anything else: what hides names is the last cut or DNAME seen, as
 /// long as names are below it.
-fn statuses(names: &Names, origin: &Name) -> Vec<Status> {
+fn statuses(names: &Names) -> Vec<Status> {
     let mut hiding: Option<(&Name, NodeId)> = None;
     let mut statuses = Vec::with_capacity(names.len());
     for (at, (owner, drafts)) in names.iter().enumerate() {
@@ -61,7 +41,8 @@ fn statuses(names: &Names, origin: &Name) -> Vec<Status> {
             continue;
         }
         let has = |rtype| drafts.iter().any(|draft| draft.rtype == rtype);
-        let is_cut = owner != origin && has(Rtype::NS);
+        // The first name is the origin.
+        let is_cut = at != 0 && has(Rtype::NS);
         if is_cut || has(Rtype::DNAME) {
             hiding = Some((owner, NodeId(at as u32)));
         }
@@ -70,7 +51,7 @@ fn statuses(names: &Names, origin: &Name) -> Vec<Status> {
     statuses
 }
 
-fn rrset(draft: &Draft, names: &Names, ids: &BTreeMap<Name, NodeId>) -> NewRrset {
+fn rrset<'a>(draft: &'a Draft, hosts: &mut Hosts<'a>) -> NewRrset {
     let parts = draft.records.variants();
     let mut by_region = Vec::new();
     if parts.len() > 1 {
@@ -86,44 +67,57 @@ fn rrset(draft: &Draft, names: &Names, ids: &BTreeMap<Name, NodeId>) -> NewRrset
         .map(|(rdatas, regions)| NewVariant {
             rdatas: rdatas.iter().map(|rdata| rdata.octets.clone()).collect(),
             regions,
-            hosts: hosts(draft, rdatas, names, ids),
+            hosts: hosts.of(draft.rtype, rdatas),
         })
         .collect();
     NewRrset { rtype: draft.rtype, ttl: draft.ttl, variants, by_region }
 }
 
-/// Returns the hosts with addresses that records name, each once.
-fn hosts(
-    draft: &Draft,
-    rdatas: &[draft::Rdata],
-    names: &Names,
-    ids: &BTreeMap<Name, NodeId>,
-) -> Vec<NewHost> {
-    let mut hosts: Vec<NewHost> = Vec::new();
-    for rdata in rdatas {
-        let Some(target) = draft::target(draft.rtype, &rdata.octets) else {
-            continue;
-        };
-        let found = find_host(target, names, ids);
-        hosts.extend(found.filter(|host| hosts.iter().all(|other| other.name != host.name)));
+//----------- Hosts ----------------------------------------------------------
+
+/// The hosts of a zone, each looked up once: an endpoint is named under every
+/// name of its service.
+struct Hosts<'a> {
+    names: &'a Names,
+
+    /// By the name in records, in wire format.
+    known: FxHashMap<&'a [u8], Option<NewHost>>,
+}
+
+impl<'a> Hosts<'a> {
+    /// Returns the hosts with addresses that records name, each once.
+    fn of(&mut self, rtype: Rtype, rdatas: &'a [draft::Rdata]) -> Vec<NewHost> {
+        let mut hosts: Vec<NewHost> = Vec::new();
+        for rdata in rdatas {
+            let Some(target) = draft::target_octets(rtype, &rdata.octets) else {
+                continue;
+            };
+            let names = self.names;
+            let find = || find_host(Name::from_wire(target).ok()?, names);
+            let found = self.known.entry(target).or_insert_with(find).as_ref();
+            let is_new = |host: &&NewHost| hosts.iter().all(|other| other.name != host.name);
+            if let Some(host) = found.filter(is_new) {
+                hosts.push(host.clone());
+            }
+        }
+        hosts
     }
-    hosts
 }
 
 /// Returns the node that answers for a host's addresses: its own, or that of
 /// the wildcard that stands in for it (RFC 4592 section 3.3.1).
-fn find_host(target: Name, names: &Names, ids: &BTreeMap<Name, NodeId>) -> Option<NewHost> {
-    let owner = match ids.contains_key(&target) {
-        true => target.clone(),
-        false => {
+fn find_host(target: Name, names: &Names) -> Option<NewHost> {
+    let owner = match names.id(&target) {
+        Some(_) => target.clone(),
+        None => {
             let mut encloser = target.parent()?;
-            while !ids.contains_key(&encloser) {
+            while names.id(&encloser).is_none() {
                 encloser = encloser.parent()?;
             }
             encloser.child(b"*").ok()?
         }
     };
     let is_address = |draft: &Draft| [Rtype::A, Rtype::AAAA].contains(&draft.rtype);
-    names.get(&owner)?.iter().any(is_address).then_some(())?;
-    Some(NewHost { node: *ids.get(&owner)?, name: target })
+    names.rrsets(&owner).iter().any(is_address).then_some(())?;
+    Some(NewHost { node: names.id(&owner)?, name: target })
 }

@@ -1,6 +1,6 @@
 //! The directory that holds a folder a zone.
 
-use std::ops::Range;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::model::{Checks, ZoneTables, Zones};
@@ -8,6 +8,7 @@ use super::text::unreadable;
 use super::zone::read_zone;
 use crate::diag::{Code, Finding, Report, Sources};
 use crate::geo::RegionTable;
+use crate::parallel;
 use crate::wire::Name;
 
 //----------- ZoneFolder -----------------------------------------------------
@@ -28,79 +29,106 @@ pub struct ZoneFolder {
     /// How strict it is checked.
     pub checks: Checks,
 
-    /// The files that were read, by their positions in the sources.
-    pub files: Range<usize>,
+    /// Its files, behind those that all zones share.
+    pub sources: Sources,
 }
 
-/// Reads every zone folder below a directory, sorted by name.
-///
-/// Names that begin with a dot and what is no folder are passed over; links
-/// to folders are followed. Only a directory that cannot be listed is
-/// reported to `report`, and gives nothing: that is not the same as an empty
-/// one, which is no finding.
+impl ZoneFolder {
+    /// Reads a folder; `shared` are the files that it may refer to.
+    pub fn read(folder: &Path, checks: Checks, regions: &RegionTable, shared: &Sources) -> Self {
+        let (mut sources, mut report) = (shared.apart(), Report::default());
+        let tables = read_zone(&mut sources, folder, regions, &mut report);
+        if checks == Checks::Lenient {
+            report.excuse();
+        }
+        ZoneFolder { folder: folder.to_owned(), tables, report, checks, sources }
+    }
+}
+
+/// Reads every zone folder below a directory, sorted by name; see
+/// [`list_zone_folders`].
 pub fn read_zones_directory(
     sources: &mut Sources,
     zones: &Zones,
     regions: &RegionTable,
     report: &mut Report,
 ) -> Option<Vec<ZoneFolder>> {
-    let Zones { directory, checks } = zones;
-    sources.visit(directory);
-    let folders = match list_folders(directory) {
-        Ok(folders) => folders,
-        Err(err) => {
-            report.add(unreadable(directory, &err));
-            return None;
-        }
-    };
-    let read = |folder: PathBuf| {
-        let mut report = Report::default();
-        let first = sources.count();
-        let tables = read_zone(sources, &folder, regions, &mut report);
-        if *checks == Checks::Lenient {
-            report.excuse();
-        }
-        ZoneFolder { folder, tables, report, checks: *checks, files: first..sources.count() }
-    };
-    let mut zones: Vec<_> = folders.into_iter().map(read).collect();
-    add_duplicate_zones(&mut zones);
-    Some(zones)
+    let folders = list_zone_folders(sources, &zones.directory, report)?;
+    let read = |folder: &PathBuf| ZoneFolder::read(folder, zones.checks, regions, sources);
+    let mut folders = parallel::map(&folders, read);
+    let origins: Vec<_> = folders
+        .iter()
+        .map(|zone| (&*zone.folder, zone.tables.as_ref().map(|tables| &tables.origin)))
+        .collect();
+    for (at, finding) in duplicate_zones(&origins) {
+        folders[at].report.add(finding);
+    }
+    Some(folders)
 }
 
-fn list_folders(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// Lists the zone folders below a directory, sorted by name.
+///
+/// Names that begin with a dot and what is no folder are passed over; links
+/// to folders are followed. Only a directory that cannot be listed is
+/// reported, and gives nothing: that is not the same as an empty one, which is
+/// no finding.
+pub fn list_zone_folders(
+    sources: &mut Sources,
+    directory: &Path,
+    report: &mut Report,
+) -> Option<Vec<PathBuf>> {
+    sources.visit(directory);
+    match list_folders(directory, sources) {
+        Ok(folders) => Some(folders),
+        Err(err) => {
+            report.add(unreadable(directory, &err));
+            None
+        }
+    }
+}
+
+fn list_folders(directory: &Path, sources: &mut Sources) -> std::io::Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let is_hidden =
-            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !is_hidden && path.is_dir() {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let (kind, path) = (entry.file_type()?, entry.path());
+        if kind.is_symlink() {
+            sources.visit(&path);
+        }
+        if kind.is_dir() || kind.is_symlink() && path.is_dir() {
             folders.push(path);
         }
     }
-    folders.sort();
+    // All are in one folder: their names alone differ.
+    folders.sort_by(|one, other| one.as_os_str().cmp(other.as_os_str()));
     Ok(folders)
 }
 
-/// Reports folders that hold the same zone, to each of them: which one is
-/// meant cannot be told, so that both are held back.
-fn add_duplicate_zones(zones: &mut [ZoneFolder]) {
-    let folders: Vec<(PathBuf, Option<Name>)> = zones
-        .iter()
-        .map(|zone| (zone.folder.clone(), zone.tables.as_ref().map(|t| t.origin.clone())))
-        .collect();
-    for (at, zone) in zones.iter_mut().enumerate() {
-        let Some(origin) = zone.tables.as_ref().map(|tables| &tables.origin) else { continue };
-        let mut others = folders.iter().enumerate();
-        let twin = others.find(|(other, (_, name))| *other != at && name.as_ref() == Some(origin));
-        if let Some((_, (folder, _))) = twin {
-            zone.report.add(Finding::new(
-                Code::DuplicateZone,
-                zone.folder.clone(),
-                format!("the zone {origin} is also in {}", folder.display()),
-                "remove one of the folders, or correct the `origin` in its zone.toml",
-            ));
+/// Returns a finding for each of the folders that hold the same zone, by their
+/// positions: which one is meant cannot be told, so that all are held back.
+pub fn duplicate_zones(folders: &[(&Path, Option<&Name>)]) -> Vec<(usize, Finding)> {
+    let mut holders: HashMap<&Name, Vec<usize>> = HashMap::new();
+    for (at, (_, origin)) in folders.iter().enumerate() {
+        if let Some(origin) = origin {
+            holders.entry(origin).or_default().push(at);
         }
     }
+    let finding = |at: usize, holders: &[usize]| {
+        // In its own letter case.
+        let origin = folders[at].1.map(ToString::to_string).unwrap_or_default();
+        let twin = if at == holders[0] { holders[1] } else { holders[0] };
+        Finding::new(
+            Code::DuplicateZone,
+            folders[at].0.to_owned(),
+            format!("the zone {origin} is also in {}", folders[twin].0.display()),
+            "remove one of the folders, or correct the `origin` in its zone.toml",
+        )
+    };
+    let twice = holders.values().filter(|holders| holders.len() > 1);
+    twice.flat_map(|holders| holders.iter().map(|at| (*at, finding(*at, holders)))).collect()
 }
 
 //============ Tests =========================================================

@@ -36,7 +36,7 @@ mod zone;
 pub mod model;
 
 pub use self::certificate::{Certificate, read_certificate};
-pub use self::directory::{ZoneFolder, read_zones_directory};
+pub use self::directory::{ZoneFolder, duplicate_zones, list_zone_folders, read_zones_directory};
 pub use self::master::read_master;
 pub use self::regions::read_regions;
 pub use self::secrets::read_cookie_secrets;

@@ -149,14 +149,14 @@ pub fn missing(known: &KeptZone, all: &Loaded) -> String {
 /// Says why a new zone is held back, if another zone has answered for its
 /// names: its answers would change without a handover.
 pub fn takes_over(kept: &Kept, origin: &Name) -> Option<String> {
-    let mut above = kept.zones.iter().filter(|(name, zone)| {
+    let mut above = std::iter::successors(origin.parent(), Name::parent);
+    let above = above.find(|name| {
         // Versions on their way out count: their answers are cached.
-        let mut versions = zone.timeline.entries().iter().map(|entry| &entry.version);
-        *name != origin
-            && origin.is_within(name)
-            && versions.any(|version| answers_below(&version.zone, origin))
+        let zone = kept.zones.get(name);
+        let mut versions = zone.iter().flat_map(|zone| zone.timeline.entries());
+        versions.any(|entry| answers_below(&entry.version.zone, origin))
     });
-    above.next_back().map(|(name, _)| {
+    above.map(|name| {
         format!(
             "{name} has records at or below its name, or had until now, which cached copies would \
              contradict; `trunkdns reload --now` serves it at once"
@@ -195,7 +195,7 @@ mod tests {
         let head = "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n";
         let path = Path::new("example");
         let files = vec![(path.join("records.zone"), Arc::from(format!("{head}{records}")))];
-        let tables = Tables { path: path.to_owned(), files };
+        let tables = Tables::new(path.to_owned(), files);
         compile_texts(&tables, &regions("default = 'a'\n[regions.a]\n"), 1).unwrap()
     }
 

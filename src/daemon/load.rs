@@ -1,6 +1,6 @@
 //! From the operator's files to compiled zones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -13,11 +13,12 @@ use crate::clock;
 use crate::compile;
 use crate::config::model::{Checks, Config, ZoneTables};
 use crate::config::{self, Certificate, ZoneFolder};
-use crate::diag::{Code, Finding, Report, Severity, Sources};
+use crate::diag::{Code, Finding, Look, Report, Severity, Sources};
 use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
 use crate::lint::{self, Context, Servers};
+use crate::parallel;
 use crate::snapshot::{Policy, Settings, Snapshot, Timeline, Version, Zone};
-use crate::state::{Kept, KeptZone, Shared, Tables};
+use crate::state::{Kept, KeptZone, ObjectId, Reading, Shared, Tables};
 use crate::wire::{CookieSecrets, Name};
 
 /// Reads and compiles everything that a configuration file names.
@@ -26,7 +27,9 @@ use crate::wire::{CookieSecrets, Name};
 /// where the configuration, the region table, a database or a cloud list is
 /// refused; a zone that is refused is missing from what is returned.
 ///
-/// What was compiled from the same files before is taken from `known`.
+/// What was compiled from the same files before is taken from `known`; zones
+/// whose files have left no trace of a change since are not read again, and
+/// nothing is said of them that was said before.
 pub fn load(
     path: &Path,
     known: Option<&Kept>,
@@ -63,6 +66,7 @@ fn read(
     let first = sources.count();
     let regions = config::read_regions(sources, &config.geoip.regions, report);
     let regions_text = tables_of(&config.geoip.regions, sources, first);
+    let basis = basis(&config_text, &regions_text);
     let shared = regions.as_ref().and_then(|regions| {
         let files = SharedFiles { config: &config, regions, config_text, regions_text, now };
         files.compile(known.map(|known| &*known.shared), sources, report)
@@ -75,26 +79,22 @@ fn read(
         production: config.server.production,
         spread_ttl: config.handover.spread_ttl,
     });
-    let folders = config::read_zones_directory(sources, &config.zones, &regions, report);
+    let directory = &config.zones.directory;
+    let folders = config::list_zone_folders(sources, directory, report);
     if folders.as_ref().is_some_and(Vec::is_empty) && !report.has_errors() {
-        report.add(no_zones(&config.zones.directory));
+        report.add(no_zones(directory));
     }
     let shared_is_sound = !report.has_errors();
     let folders = folders.unwrap_or_default();
-    let present = folders.iter().map(|zone| zone.folder.clone()).collect();
-    let zones: Vec<_> = folders
-        .into_iter()
-        .filter_map(|folder| {
-            compile_folder(folder, known, &regions, context.as_ref(), sources, report)
-        })
-        .collect();
+    let reader = ZoneReader::new(config.zones.checks, &regions, known, basis, context);
+    let zones = reader.read_all(&folders, sources, report);
     // Like a zone, it holds nothing up but itself.
     let certificate = read_certificate(&config, sources, report);
-    lint::cycles(zones.iter().flat_map(|zone| &zone.servers), report);
     report.allow(&config.allow);
     let shared = Arc::new(shared.filter(|_| shared_is_sound)?);
     let settings = settings(&config, secrets);
-    Some(Loaded { config, settings, certificate, regions, shared, zones, folders: present })
+    let folders = folders.into_iter().collect();
+    Some(Loaded { config, settings, certificate, regions, shared, zones, folders })
 }
 
 //----------- Loaded ---------------------------------------------------------
@@ -122,7 +122,7 @@ pub struct Loaded {
     pub zones: Vec<LoadedZone>,
 
     /// Every zone folder that is there.
-    pub folders: BTreeSet<PathBuf>,
+    pub folders: HashSet<PathBuf>,
 }
 
 /// A zone and what it was made of.
@@ -142,9 +142,6 @@ pub struct LoadedZone {
 
     /// From when on they are to be in force, in seconds since the Unix epoch.
     pub effective: Option<u64>,
-
-    /// The name servers of it and of what it delegates, where it is linted.
-    pub servers: Vec<Servers>,
 }
 
 impl Loaded {
@@ -223,8 +220,14 @@ pub fn count(number: usize, noun: &str) -> String {
 /// Returns the files that were read from a position in the order of reading
 /// on.
 fn tables_of(path: &Path, sources: &Sources, first: usize) -> Arc<Tables> {
-    let files = sources.texts(first..sources.count()).collect();
-    Arc::new(Tables { path: path.to_owned(), files })
+    Arc::new(Tables::new(path.to_owned(), sources.texts(first..sources.count())))
+}
+
+/// Returns what all that is found in zones depends on, beside their files:
+/// this release, the configuration and the region table.
+fn basis(config: &Tables, regions: &Tables) -> ObjectId {
+    let ids = [config.id(), regions.id()].map(|id| id.to_string());
+    ObjectId::of([env!("CARGO_PKG_VERSION"), &ids[0], &ids[1]].concat().as_bytes())
 }
 
 fn no_zones(directory: &Path) -> Finding {
@@ -261,7 +264,15 @@ impl SharedFiles<'_> {
         sources: &mut Sources,
         report: &mut Report,
     ) -> Option<(Shared, Option<Databases>)> {
-        let before = self.fingerprint(sources);
+        let reading = self.reading(sources);
+        // Databases are large: they are not read to see that they are the same.
+        let is_unread = |known: &&Shared| {
+            known.reading.as_ref().is_some_and(|known| known.is_followed_by(&reading))
+        };
+        let before = match known.filter(is_unread) {
+            Some(known) => known.fingerprint,
+            None => self.fingerprint(),
+        };
         let known = known.filter(|known| before.is_some() && known.fingerprint == before);
         let (map, summaries, databases) = match known {
             Some(known) => (known.map.clone(), known.databases.clone(), None),
@@ -272,9 +283,11 @@ impl SharedFiles<'_> {
         };
         // Files that change while they are read make a map that can be served,
         // but not one to go by the next time.
-        let fingerprint = before.filter(|_| known.is_some() || self.fingerprint(sources) == before);
+        let fingerprint = before.filter(|_| known.is_some() || self.fingerprint() == before);
         let (config, regions) = (self.config_text, self.regions_text);
-        Some((Shared { config, regions, map, fingerprint, databases: summaries }, databases))
+        let reading = Some(reading);
+        let shared = Shared { config, regions, map, fingerprint, reading, databases: summaries };
+        Some((shared, databases))
     }
 
     fn compile_anew(
@@ -296,19 +309,27 @@ impl SharedFiles<'_> {
         Some((Arc::new(map), databases))
     }
 
+    /// Returns the databases and cloud lists.
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        let databases = self.config.geoip.databases.iter().map(|database| &database.value);
+        databases.chain(self.regions.clouds.iter().map(|cloud| &cloud.path.value))
+    }
+
+    /// Returns what the files look like that the map is compiled from.
+    fn reading(&self, sources: &mut Sources) -> Reading {
+        let (at, context) = (clock::wall().second(), self.regions_text.id());
+        let looks: Arc<[Look]> = self.paths().map(|path| Look::at(path)).collect();
+        sources.add_looks(looks.iter().cloned());
+        Reading { at, context, effective: None, looks }
+    }
+
     /// Returns a digest of everything that the map is compiled from, this
     /// release among it; none if a file cannot be read.
-    fn fingerprint(&self, sources: &mut Sources) -> Option<[u8; 32]> {
+    fn fingerprint(&self) -> Option<[u8; 32]> {
         let mut digest = Sha256::new();
         digest.update(env!("CARGO_PKG_VERSION"));
-        for (_, text) in &self.regions_text.files {
-            digest.update((text.len() as u64).to_be_bytes());
-            digest.update(&**text);
-        }
-        let databases = self.config.geoip.databases.iter().map(|database| &database.value);
-        let clouds = self.regions.clouds.iter().map(|cloud| &cloud.path.value);
-        for path in databases.chain(clouds) {
-            sources.visit(path);
+        digest.update(self.regions_text.id().to_string());
+        for path in self.paths() {
             digest.update(digest_of(path).ok()?);
         }
         Some(digest.finalize().into())
@@ -327,63 +348,221 @@ fn digest_of(path: &Path) -> io::Result<[u8; 32]> {
     }
 }
 
-//----------- Zones ----------------------------------------------------------
+//----------- ZoneReader -----------------------------------------------------
 
-/// Compiles a zone folder that was read, if nothing of it was lost.
-///
-/// Everything found in the folder is reported, and what compiling finds; with
-/// a context a zone that is compiled anew is linted as well. What the zone
-/// allows is not reported.
-pub fn compile_folder(
-    mut folder: ZoneFolder,
-    known: Option<&Kept>,
-    regions: &RegionTable,
-    context: Option<&Context<'_>>,
-    sources: &Sources,
-    report: &mut Report,
-) -> Option<LoadedZone> {
-    let mut found = std::mem::take(&mut folder.report);
-    let allow = folder.tables.as_ref().map(|tables| tables.allow.clone());
-    let loaded = compile_sound(folder, known, regions, context, sources, &mut found);
-    found.allow(&allow.unwrap_or_default());
-    report.extend(found);
-    loaded
+/// Reads and compiles zone folders, as far as they are new.
+struct ZoneReader<'a> {
+    checks: Checks,
+    regions: &'a RegionTable,
+    known: Option<&'a Kept>,
+
+    /// Zones that are known, by their folders; nothing where two had the same.
+    by_folder: HashMap<&'a Path, Option<&'a KeptZone>>,
+
+    /// Endpoints that are drained.
+    drained: BTreeSet<Name>,
+
+    /// What findings depend on beside the folders.
+    basis: ObjectId,
+
+    /// What zones that are compiled anew are linted with.
+    context: Option<Context<'a>>,
 }
 
-fn compile_sound(
-    folder: ZoneFolder,
-    known: Option<&Kept>,
+/// What became of a zone folder.
+struct ReadFolder {
+    /// The zone's name, where it could be read.
+    origin: Option<Name>,
+
+    /// The zone, unless it is refused.
+    zone: Option<LoadedZone>,
+
+    /// What was found in its files.
+    report: Report,
+
+    /// What was found when they were compiled.
+    compiled: Report,
+
+    /// The files.
+    sources: Sources,
+
+    /// What was looked at.
+    looks: Arc<[Look]>,
+
+    /// Which warnings its tables allow.
+    allow: Vec<Code>,
+
+    /// The name servers of it and of what it delegates, where it is linted.
+    servers: Vec<Servers>,
+}
+
+impl<'a> ZoneReader<'a> {
+    fn new(
+        checks: Checks,
+        regions: &'a RegionTable,
+        known: Option<&'a Kept>,
+        basis: ObjectId,
+        context: Option<Context<'a>>,
+    ) -> Self {
+        let mut by_folder = HashMap::new();
+        for zone in known.iter().flat_map(|known| known.zones.values()) {
+            let place = by_folder.entry(&*zone.tables.path);
+            place.and_modify(|known| *known = None).or_insert(Some(&**zone));
+        }
+        let drained = known.map(Kept::drained).unwrap_or_default();
+        ZoneReader { checks, regions, known, by_folder, drained, basis, context }
+    }
+
+    /// Reads folders; everything found in them is reported.
+    fn read_all(
+        &self,
+        folders: &[PathBuf],
+        sources: &mut Sources,
+        report: &mut Report,
+    ) -> Vec<LoadedZone> {
+        let shared = sources.apart();
+        let first = shared.count();
+        let mut read = parallel::map(folders, |folder| self.read(folder, &shared));
+        let origins = folders.iter().zip(&read);
+        let origins: Vec<_> =
+            origins.map(|(folder, read)| (&**folder, read.origin.as_ref())).collect();
+        for (at, finding) in config::duplicate_zones(&origins) {
+            // Which one is meant has to be known first.
+            let ReadFolder { zone, report, compiled, .. } = &mut read[at];
+            (*zone, *compiled) = (None, Report::default());
+            report.add(finding);
+        }
+        let (mut zones, mut servers) = (Vec::with_capacity(read.len()), Vec::new());
+        for folder in read {
+            sources.add_looks(folder.looks.iter().cloned());
+            let behind = sources.absorb(folder.sources, first);
+            let mut found = folder.report;
+            found.extend(folder.compiled);
+            found.allow(&folder.allow);
+            report.absorb(found, behind, first);
+            servers.extend(folder.servers.into_iter().map(|one| one.behind(behind, first)));
+            zones.extend(folder.zone);
+        }
+        lint::cycles(&servers, report);
+        zones
+    }
+
+    fn read(&self, folder: &Path, shared: &Sources) -> ReadFolder {
+        let at = clock::wall().second();
+        if let Some(zone) = self.unchanged(folder, at) {
+            return ReadFolder::unchanged(zone);
+        }
+        let mut folder = ZoneFolder::read(folder, self.checks, self.regions, shared);
+        folder.tables = folder.tables.map(|tables| tables.draining(&self.drained));
+        let looks: Arc<[Look]> = folder.sources.take_looks().into();
+        let tables = folder.tables.as_ref();
+        let effective = tables.and_then(|tables| tables.effective);
+        let reading = Reading {
+            at,
+            context: self.basis,
+            effective: effective.map(|effective| effective.value),
+            looks: looks.clone(),
+        };
+        let origin = tables.map(|tables| tables.origin.clone());
+        let allow = tables.map(|tables| tables.allow.clone()).unwrap_or_default();
+        let mut compiled = Report::default();
+        let zone = self.compile(&folder, shared.count(), reading, &mut compiled);
+        let linted = folder.tables.as_ref().filter(|_| zone.is_some() && self.context.is_some());
+        let servers = linted.map(Servers::of).unwrap_or_default();
+        let ZoneFolder { report, sources, .. } = folder;
+        ReadFolder { origin, zone, report, compiled, sources, looks, allow, servers }
+    }
+
+    /// Returns the zone of a folder if it would be compiled from the same as
+    /// before.
+    fn unchanged(&self, folder: &Path, now: u64) -> Option<LoadedZone> {
+        let known = self.by_folder.get(folder).copied().flatten()?;
+        // What is in the folder of a zone with a schedule, or of one that was
+        // rolled back, is not what the newest version was made of.
+        let is_same = known.scheduled.is_none()
+            && known.skipped.is_none()
+            && known.is_made_of(&known.tables, self.regions)
+            && known.tables.are_unchanged(self.basis, now);
+        let effective = known.tables.reading.as_ref().and_then(|reading| reading.effective);
+        is_same.then(|| LoadedZone {
+            zone: known.timeline.newest().zone.clone(),
+            tables: known.tables.clone(),
+            drained: known.drained.clone(),
+            // It is asked for where a zone is another one.
+            modified: 0,
+            effective,
+        })
+    }
+
+    /// Compiles a zone folder that was read, if nothing of it was lost; its
+    /// files begin behind the first ones.
+    fn compile(
+        &self,
+        folder: &ZoneFolder,
+        first: usize,
+        reading: Reading,
+        report: &mut Report,
+    ) -> Option<LoadedZone> {
+        let tables = folder.tables.as_ref().filter(|_| is_whole(&folder.report))?;
+        let sources = &folder.sources;
+        let files = first..sources.count();
+        let modified = sources.modified(files.clone());
+        let mut texts = Tables::new(folder.folder.clone(), sources.texts(files));
+        let known = self.known.and_then(|known| known.zones.get(&tables.origin));
+        if let Some(known) = known {
+            texts = texts.sharing(&known.tables);
+        }
+        texts.reading = Some(reading);
+        let newest = known.map(|known| known.timeline.newest().zone.clone());
+        let is_known = known.is_some_and(|known| known.is_made_of(&texts, self.regions));
+        let zone = match newest.clone().filter(|_| is_known) {
+            Some(zone) => zone,
+            None => {
+                let serial = newest.map_or(1, |zone| zone.serial());
+                let zone = compile::compile(tables, self.regions, serial, self.checks, report)?;
+                if let Some(context) = &self.context {
+                    lint::zone(tables, &zone, context, report);
+                }
+                Arc::new(zone)
+            }
+        };
+        let drained = Arc::new(tables.drained.clone());
+        let effective = tables.effective.map(|effective| effective.value);
+        let tables = Arc::new(texts);
+        let is_sound = !folder.report.has_errors();
+        is_sound.then_some(LoadedZone { zone, tables, drained, modified, effective })
+    }
+}
+
+impl ReadFolder {
+    /// What became of a folder that was not read.
+    fn unchanged(zone: LoadedZone) -> Self {
+        let looks = zone.tables.reading.as_ref().map(|reading| reading.looks.clone());
+        ReadFolder {
+            origin: Some(zone.zone.origin().clone()),
+            zone: Some(zone),
+            report: Report::default(),
+            compiled: Report::default(),
+            sources: Sources::default(),
+            looks: looks.unwrap_or_default(),
+            allow: Vec::new(),
+            servers: Vec::new(),
+        }
+    }
+}
+
+/// Reads and compiles a zone folder by itself; everything found is reported,
+/// and with a context it is linted.
+pub fn load_folder(
+    folder: &Path,
     regions: &RegionTable,
-    context: Option<&Context<'_>>,
-    sources: &Sources,
+    context: Option<Context<'_>>,
+    sources: &mut Sources,
     report: &mut Report,
 ) -> Option<LoadedZone> {
-    let is_sound = !report.has_errors();
-    let drained = known.map(Kept::drained).unwrap_or_default();
-    let tables = folder.tables.filter(|_| is_whole(report))?.draining(&drained);
-    let files = sources.texts(folder.files.clone()).collect();
-    let files = Arc::new(Tables { path: folder.folder, files });
-    let modified = sources.modified(folder.files);
-    let known = known.and_then(|known| known.zones.get(&tables.origin));
-    let newest = known.map(|known| known.timeline.newest().zone.clone());
-    let unchanged =
-        newest.clone().filter(|_| known.is_some_and(|known| known.is_made_of(&files, regions)));
-    let drained = Arc::new(tables.drained.clone());
-    let zone = match unchanged {
-        Some(zone) => zone,
-        None => {
-            let serial = newest.map_or(1, |zone| zone.serial());
-            let zone = compile::compile(&tables, regions, serial, folder.checks, report)?;
-            if let Some(context) = context {
-                lint::zone(&tables, &zone, context, report);
-            }
-            Arc::new(zone)
-        }
-    };
-    let effective = tables.effective.map(|effective| effective.value);
-    let servers = context.map(|_| Servers::of(&tables)).unwrap_or_default();
-    let tables = files;
-    is_sound.then_some(LoadedZone { zone, tables, drained, modified, effective, servers })
+    let basis = ObjectId::default();
+    let reader = ZoneReader::new(Checks::Strict, regions, None, basis, context);
+    reader.read_all(&[folder.to_owned()], sources, report).pop()
 }
 
 /// Says whether all that folders hold was read.
@@ -402,7 +581,7 @@ pub fn read_kept<T>(
     tables: &Tables,
     read: impl Fn(&mut Sources, &Path, &mut Report) -> Option<T>,
 ) -> Option<T> {
-    let mut sources = Sources::of_texts(tables.files.iter().cloned());
+    let mut sources = Sources::of_texts(tables.files().ok()?);
     read(&mut sources, &tables.path, &mut Report::default())
 }
 
@@ -415,7 +594,8 @@ pub fn read_texts(
     regions: &RegionTable,
     report: &mut Report,
 ) -> (Option<ZoneTables>, Sources) {
-    let mut sources = Sources::of_texts(tables.files.iter().cloned());
+    let Ok(files) = tables.files() else { return (None, Sources::default()) };
+    let mut sources = Sources::of_texts(files);
     let zone = config::read_zone(&mut sources, &tables.path, regions, report);
     report.excuse();
     (zone.filter(|_| is_whole(report)), sources)

@@ -19,9 +19,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::answer;
-use crate::geo::RegionMap;
+use crate::geo::{RegionMap, RegionPairs};
+use crate::parallel;
 use crate::snapshot::{Change, Order, Publication, Timeline, Version, Zone};
-use crate::state::{Drain, Kept, KeptZone, Scheduled, Shared, Tables};
+use crate::state::{Drain, Kept, KeptZone, Reading, Scheduled, Shared, Tables};
 use crate::wire::Name;
 
 //----------- Edit -----------------------------------------------------------
@@ -115,10 +116,9 @@ impl Draft {
         let mut draft =
             Draft { kept: kept.clone(), lines, zones, is_new: false, is_published: false };
         let Common { shared, skipped, drains } = common;
-        if !kept.shared.is_same(shared) {
-            draft.kept.shared = shared.clone();
-            draft.is_new = true;
-        }
+        draft.is_new = !kept.shared.is_same(shared);
+        // The same, perhaps, and looked at later.
+        draft.kept.shared = shared.clone();
         if (&kept.drains, &kept.skipped) != (drains, skipped) {
             (draft.kept.drains, draft.kept.skipped) = (drains.clone(), *skipped);
             draft.is_new = true;
@@ -175,6 +175,10 @@ impl Draft {
                 line = Some(published(&zone.timeline, order));
             }
         }
+        let is_settled =
+            |zone: &KeptZone| zone.tables.reading.as_ref().is_some_and(Reading::was_settled);
+        // What files look like is worth a write once it is certain.
+        self.is_new |= is_settled(&zone) && !is_settled(known);
         let is_new = zone.tables != known.tables
             || (&zone.drained, &zone.skipped) != (&known.drained, &known.skipped)
             || zone.scheduled != known.scheduled;
@@ -238,9 +242,7 @@ impl KeptZone {
     /// Takes in what the newest version is compiled from. Tables that waited
     /// are replaced with it.
     fn take_tables(&mut self, candidate: &Candidate) {
-        if self.tables != candidate.tables {
-            self.tables = candidate.tables.clone();
-        }
+        self.tables = candidate.tables.clone();
         (self.drained, self.skipped) = (candidate.drained.clone(), candidate.skips.clone());
         if !candidate.keeps_schedule {
             self.scheduled = None;
@@ -281,6 +283,17 @@ fn later_serial(serial: u32, suggested: u32) -> u32 {
 #[derive(Debug, Default)]
 pub struct Changes {
     known: RefCell<HashMap<[usize; 4], Known>>,
+
+    regions: RefCell<HashMap<[usize; 2], KnownRegions>>,
+}
+
+/// Which regions clients are in by two maps.
+#[derive(Debug)]
+struct KnownRegions {
+    pairs: Arc<RegionPairs>,
+
+    /// Keeps the addresses, by which they are found, from being used again.
+    _maps: [Arc<RegionMap>; 2],
 }
 
 /// What one version changes for another.
@@ -293,18 +306,58 @@ struct Known {
 }
 
 impl Changes {
+    /// Compares, on all processors, what edits are to change with what is
+    /// published.
+    pub fn prepare(&self, kept: &Kept, shared: &Shared, edits: &[Edit]) {
+        let pair = |edit: &Edit| {
+            let newest = kept.zones.get(&edit.origin)?.timeline.newest().clone();
+            let candidate = edit.candidate.as_ref()?;
+            let new = Version::new(candidate.zone.clone(), shared.map.clone());
+            let is_same =
+                Arc::ptr_eq(&newest.zone, &new.zone) && Arc::ptr_eq(&newest.map, &new.map);
+            (!is_same).then_some((newest, new))
+        };
+        let pairs: Vec<_> = edits.iter().filter_map(pair).collect();
+        let regions: Vec<_> = pairs.iter().map(|(old, new)| self.pairs(old, new)).collect();
+        let pairs: Vec<_> = pairs.into_iter().zip(regions).collect();
+        let changes =
+            parallel::map(&pairs, |((old, new), regions)| answer::change_for(old, new, regions));
+        let mut known = self.known.borrow_mut();
+        for (((old, new), _), change) in pairs.iter().zip(changes) {
+            known.insert(key(old, new), Known::new(old, new, change));
+        }
+    }
+
     /// Returns what one version changes for another.
     pub fn compare(&self, old: &Version, new: &Version) -> Change {
-        let key = [
-            Arc::as_ptr(&old.zone).addr(),
-            Arc::as_ptr(&old.map).addr(),
-            Arc::as_ptr(&new.zone).addr(),
-            Arc::as_ptr(&new.map).addr(),
-        ];
-        let parts = |version: &Version| (version.zone.clone(), version.map.clone());
-        let find = || Known { change: answer::change(old, new), _parts: [parts(old), parts(new)] };
-        self.known.borrow_mut().entry(key).or_insert_with(find).change
+        let find = || Known::new(old, new, answer::change_for(old, new, &self.pairs(old, new)));
+        self.known.borrow_mut().entry(key(old, new)).or_insert_with(find).change
     }
+
+    /// Returns the pairs of regions that clients are in by two versions, which
+    /// all zones share.
+    fn pairs(&self, old: &Version, new: &Version) -> Arc<RegionPairs> {
+        let [_, old_map, _, new_map] = key(old, new);
+        let find = || KnownRegions {
+            pairs: Arc::new(old.map.pairs(&new.map)),
+            _maps: [old.map.clone(), new.map.clone()],
+        };
+        self.regions.borrow_mut().entry([old_map, new_map]).or_insert_with(find).pairs.clone()
+    }
+}
+
+impl Known {
+    fn new(old: &Version, new: &Version, change: Change) -> Self {
+        let parts = |version: &Version| (version.zone.clone(), version.map.clone());
+        Known { change, _parts: [parts(old), parts(new)] }
+    }
+}
+
+fn key(old: &Version, new: &Version) -> [usize; 4] {
+    let parts =
+        |version: &Version| [Arc::as_ptr(&version.zone).addr(), Arc::as_ptr(&version.map).addr()];
+    let ([a, b], [c, d]) = (parts(old), parts(new));
+    [a, b, c, d]
 }
 
 //============ Tests =========================================================

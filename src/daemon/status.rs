@@ -464,7 +464,7 @@ fn add_endpoints(version: &Version, known: &mut BTreeMap<(String, String, u16), 
     for rrset in zone.rrsets() {
         let Some(first) = rrset.slot() else { continue };
         for (slot, variant) in (first..).zip(rrset.variants()) {
-            let expiry = version.expiries.last(slot);
+            let expiry = version.expiries.last(slot, rrset.ttl());
             let records: Vec<_> = variant.rdatas().filter_map(srv).collect();
             let lowest = records.iter().map(|(priority, ..)| *priority).min();
             for (priority, port, target) in records {

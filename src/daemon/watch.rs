@@ -7,22 +7,22 @@
 //! being written keep changing: they are read when two looks in a row see the
 //! same. Whether the content is another one is found when it is read.
 //!
+//! Times of files have a grain. What was read right after it was written may
+//! have been written again without a trace, and is read once more behind that.
+//!
 //! # Why not notifications
 //!
 //! The kernel's notifications are lost when its queue overflows, do not reach
 //! across links and network shares, and are limited to some thousand folders
 //! on many hosts; whoever uses them looks as well, to be sure. Looking at
-//! 30,000 files takes some 30 ms, and a look is taken at most a hundredth of
-//! the time.
+//! 30,000 files takes some 30 ms, and as long as nothing changes a look is
+//! taken at most a hundredth of the time.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, Metadata};
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock;
+use crate::diag::{Look, Trace};
 
 //----------- Watch ----------------------------------------------------------
 
@@ -30,20 +30,19 @@ use crate::clock;
 #[derive(Debug)]
 pub(super) struct Watch {
     /// What was there when the files were read last.
-    read: View,
+    read: Arc<Vec<Look>>,
 
-    /// What was there at the last look.
-    seen: View,
+    /// What was another one at the last look: the positions of paths, and
+    /// what was there.
+    changed: Vec<(usize, Trace)>,
 
-    /// When the last reading began, in seconds since the Unix epoch.
-    since: u64,
+    /// When to read again what was read right after it was written, in seconds
+    /// since the Unix epoch.
+    again: Option<u64>,
 
     /// For how many looks something has been changing.
     restless: u32,
 }
-
-/// What is known of paths.
-type View = BTreeMap<PathBuf, Trace>;
 
 impl Watch {
     /// The least time between two looks: an edit is noticed within two.
@@ -56,135 +55,47 @@ impl Watch {
     /// How much longer than a look the pause behind it is at least.
     const SHARE: u32 = 100;
 
-    /// Begins with paths that were read after a time, in seconds since the
-    /// Unix epoch: what has changed since then is taken for changed.
-    pub(super) fn new(paths: &BTreeSet<PathBuf>, since: u64) -> Self {
-        let read = view_since(paths.iter(), since);
-        Watch { seen: read.clone(), read, since, restless: 0 }
+    /// Begins with what was there when the files were read, from a time on in
+    /// seconds since the Unix epoch.
+    pub(super) fn new(read: Arc<Vec<Look>>, since: u64) -> Self {
+        let now = clock::wall().second();
+        // Times that are still to come do not settle: those files were written
+        // by another clock.
+        let is_uncertain = |look: &Look| {
+            !look.trace.is_settled(since as i64) && look.trace.changed() <= now as i64
+        };
+        let again = read.iter().any(is_uncertain).then_some(now + Trace::GRAIN as u64);
+        Watch { read, changed: Vec::new(), again, restless: 0 }
     }
 
-    /// Notes what there is before files are read: what changes meanwhile is
-    /// seen by the next look.
-    pub(super) fn mark(&mut self) {
-        self.since = clock::wall().second();
-        self.read = view(self.read.keys());
-        self.seen = self.read.clone();
-    }
-
-    /// Takes the paths of a reading that has ended.
-    ///
-    /// Those that were known keep what was noted before it began; of others,
-    /// what has changed since then is taken for changed.
-    pub(super) fn follow(&mut self, paths: &BTreeSet<PathBuf>) {
-        let new = paths.iter().filter(|path| !self.read.contains_key(*path));
-        let new = view_since(new, self.since);
-        self.read.retain(|path, _| paths.contains(path));
-        self.read.extend(new);
-        self.seen = self.read.clone();
-    }
-
-    /// Looks; says whether something has changed and changes no more.
+    /// Looks; says whether something has changed and changes no more, or is to
+    /// be read once more.
     pub(super) fn look(&mut self) -> bool {
-        let now = view(self.read.keys());
-        let is_quiet = now == self.seen;
-        self.seen = now;
+        let now = self.read.iter().map(|look| Trace::of(&look.path));
+        let pairs = now.zip(&*self.read).enumerate();
+        let changed: Vec<_> = pairs
+            .filter(|(_, (trace, look))| *trace != look.trace)
+            .map(|(at, (trace, _))| (at, trace))
+            .collect();
+        let is_quiet = changed == self.changed;
+        self.changed = changed;
         self.restless = if is_quiet { 0 } else { self.restless + 1 };
         if self.restless >= Self::RESTLESS_MAX {
             self.restless = 0;
             return true;
         }
-        is_quiet && self.seen != self.read
+        is_quiet && (!self.changed.is_empty() || self.is_due_again())
+    }
+
+    fn is_due_again(&self) -> bool {
+        self.again.is_some_and(|again| again <= clock::wall().second())
     }
 
     /// Returns how long to wait after a look that took so long.
-    pub(super) fn pause(look: Duration) -> Duration {
-        Self::PAUSE.max(look * Self::SHARE)
-    }
-}
-
-fn view<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> View {
-    paths.map(|path| (path.clone(), Trace::of(path))).collect()
-}
-
-/// Looks at paths, and takes files that have changed since a time, in seconds
-/// since the Unix epoch, for changed.
-fn view_since<'p>(paths: impl Iterator<Item = &'p PathBuf>, since: u64) -> View {
-    let mut view = view(paths);
-    for trace in view.values_mut() {
-        if matches!(trace, Trace::File(stamp) if stamp.changed.0 >= since as i64) {
-            *trace = Trace::Absent(io::ErrorKind::Other);
-        }
-    }
-    view
-}
-
-//----------- Trace ----------------------------------------------------------
-
-/// What the system says of a path, links followed.
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum Trace {
-    /// There is nothing to be seen.
-    Absent(io::ErrorKind),
-
-    /// A file.
-    File(Stamp),
-
-    /// A folder and what it holds, each with its own stamp: links in it may
-    /// be turned.
-    Folder(Vec<(PathBuf, Option<Stamp>)>),
-}
-
-/// What changes with a file's content, or when another file takes its place.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Trace {
-    fn of(path: &Path) -> Self {
-        match fs::metadata(path) {
-            Err(error) => Trace::Absent(error.kind()),
-            Ok(metadata) if metadata.is_dir() => {
-                Self::folder(path).unwrap_or_else(|error| Trace::Absent(error.kind()))
-            }
-            Ok(metadata) => Trace::File(Stamp::of(&metadata)),
-        }
-    }
-
-    /// What is in a folder counts, and not what is in folders in it: that has
-    /// paths of its own.
-    fn folder(path: &Path) -> io::Result<Self> {
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(path)? {
-            let path = entry?.path();
-            let metadata = fs::metadata(&path);
-            let is_folder = metadata.as_ref().is_ok_and(Metadata::is_dir);
-            let inode = |metadata: &Metadata| Stamp {
-                device: metadata.dev(),
-                inode: metadata.ino(),
-                size: 0,
-                modified: (0, 0),
-                changed: (0, 0),
-            };
-            entries.push((path, metadata.ok().filter(|_| is_folder).as_ref().map(inode)));
-        }
-        entries.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(Trace::Folder(entries))
-    }
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Stamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
+    pub(super) fn pause(&self, look: Duration) -> Duration {
+        match self.changed.is_empty() {
+            true => Self::PAUSE.max(look * Self::SHARE),
+            false => Self::PAUSE,
         }
     }
 }
@@ -194,7 +105,15 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    /// A watch of paths that were read now, and not right after a write.
+    fn watch<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Watch {
+        let looks = paths.into_iter().map(Look::at).collect();
+        Watch { again: None, ..Watch::new(Arc::new(looks), 0) }
+    }
 
     /// A folder with `zones/a/zone.toml`, watched.
     fn watched() -> (tempfile::TempDir, Watch) {
@@ -203,8 +122,8 @@ mod tests {
         fs::create_dir_all(&zone).unwrap();
         fs::write(zone.join("zone.toml"), "a").unwrap();
         let paths = ["zones", "zones/a/zone.toml", "zones/a/records.zone"];
-        let paths = paths.iter().map(|path| folder.path().join(path)).collect();
-        let watch = Watch::new(&paths, u64::MAX >> 1);
+        let paths = paths.map(|path| folder.path().join(path));
+        let watch = watch(paths.iter().map(|path| &**path));
         (folder, watch)
     }
 
@@ -232,13 +151,12 @@ mod tests {
             |zone| fs::create_dir(zone.parent().unwrap().join("b")).unwrap(),
         ];
         for edit in edits {
-            let (folder, mut watch) = watched();
+            let (folder, mut old) = watched();
             edit(&folder.path().join("zones/a"));
-            assert!(notices(&mut watch));
+            assert!(notices(&mut old));
             // It stays noticed until the files have been read.
-            assert!(notices(&mut watch));
-            watch.mark();
-            assert!(!notices(&mut watch));
+            assert!(notices(&mut old));
+            assert!(!notices(&mut watch(old.read.iter().map(|look| &*look.path))));
         }
     }
 
@@ -254,8 +172,7 @@ mod tests {
         fs::create_dir(root.join("map")).unwrap();
         symlink("../v1", root.join("map/..data")).unwrap();
         symlink("..data/zone.toml", root.join("map/zone.toml")).unwrap();
-        let paths = BTreeSet::from([root.join("map/zone.toml")]);
-        let mut watch = Watch::new(&paths, u64::MAX >> 1);
+        let mut watch = watch([&*root.join("map/zone.toml")]);
         symlink("../v2", root.join("map/..new")).unwrap();
         fs::rename(root.join("map/..new"), root.join("map/..data")).unwrap();
         assert!(notices(&mut watch));
@@ -282,25 +199,27 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_since_the_files_were_read_is_noticed_at_the_first_look() {
+    fn what_was_read_right_after_it_was_written_is_read_once_more() {
         let (folder, _) = watched();
-        let paths = BTreeSet::from([folder.path().join("zones/a/zone.toml")]);
-        assert!(notices(&mut Watch::new(&paths, 0)));
+        let looks = Arc::new(vec![Look::at(&folder.path().join("zones/a/zone.toml"))]);
+        let since = clock::wall().second();
+        let mut watch = Watch::new(looks.clone(), since);
+        assert!(watch.again.is_some_and(|again| again >= since + Trace::GRAIN as u64));
+        assert!(!notices(&mut watch));
+        // As if it were so late by now, and then read.
+        watch.again = Some(since);
+        assert!(watch.look());
+        assert!(Watch::new(looks, since + 1 + Trace::GRAIN as u64).again.is_none());
     }
 
     #[test]
-    fn a_look_takes_at_most_a_hundredth_of_the_time() {
-        assert_eq!(Watch::pause(Duration::from_millis(1)), Watch::PAUSE);
-        assert_eq!(Watch::pause(Duration::from_millis(30)), Duration::from_secs(3));
-    }
-
-    #[test]
-    fn what_changes_while_files_are_read_is_noticed_afterwards() {
+    fn a_look_takes_at_most_a_hundredth_of_the_time_while_nothing_changes() {
         let (folder, mut watch) = watched();
-        watch.mark();
-        fs::write(folder.path().join("zones/a/zone.toml"), "changed").unwrap();
-        let paths = watch.read.keys().cloned().collect();
-        watch.follow(&paths);
-        assert!(notices(&mut watch));
+        assert_eq!(watch.pause(Duration::from_millis(1)), Watch::PAUSE);
+        assert_eq!(watch.pause(Duration::from_millis(30)), Duration::from_secs(3));
+        // Whether it goes on changing is to be known soon.
+        fs::write(folder.path().join("zones/a/zone.toml"), "ab").unwrap();
+        watch.look();
+        assert_eq!(watch.pause(Duration::from_millis(30)), Watch::PAUSE);
     }
 }

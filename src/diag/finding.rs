@@ -47,6 +47,26 @@ impl Report {
         self.allowed
     }
 
+    /// Adds findings.
+    pub fn extend_with(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.findings.extend(findings);
+    }
+
+    /// Adds all findings about files that were taken in behind so many
+    /// others, but for the first; see [`Sources::absorb`].
+    pub fn absorb(&mut self, other: Report, behind: u32, first: usize) {
+        self.allowed += other.allowed;
+        self.findings.extend(other.findings.into_iter().map(|mut finding| {
+            if let Place::Span(place) = &mut finding.place {
+                *place = place.behind(behind, first);
+            }
+            for (related, _) in &mut finding.related {
+                *related = related.behind(behind, first);
+            }
+            finding
+        }));
+    }
+
     /// Keeps the findings for which `keep` holds.
     pub fn retain(&mut self, keep: impl FnMut(&Finding) -> bool) {
         self.findings.retain(keep);

@@ -1,6 +1,6 @@
 //! The operator's files as they were read, and positions in them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::trace::Look;
 use crate::privileges;
 
 //----------- Sources --------------------------------------------------------
@@ -23,8 +24,9 @@ pub struct Sources {
     /// Whether the disk is not looked at.
     is_closed: bool,
 
-    /// Every path that was looked at, found or not.
-    visited: BTreeSet<PathBuf>,
+    /// Every path that was looked at, found or not, and what was there right
+    /// before.
+    looks: Vec<Look>,
 }
 
 /// One file as it was read.
@@ -91,14 +93,40 @@ impl Sources {
 
     /// Notes that what was read depends on a path.
     pub fn visit(&mut self, path: &Path) {
-        if !self.visited.contains(path) {
-            self.visited.insert(path.to_owned());
+        // Those of a zone, or those that all zones share, are few.
+        if !self.is_closed && self.looks.iter().all(|look| *look.path != *path) {
+            self.looks.push(Look::at(path));
         }
     }
 
-    /// Returns every path that was looked at, found or not.
-    pub fn visited(&self) -> &BTreeSet<PathBuf> {
-        &self.visited
+    /// Returns every path that was looked at, found or not, and what was there
+    /// right before.
+    pub fn looks(&self) -> &[Look] {
+        &self.looks
+    }
+
+    /// Takes the looks out.
+    pub fn take_looks(&mut self) -> Vec<Look> {
+        std::mem::take(&mut self.looks)
+    }
+
+    /// Notes looks that were taken apart.
+    pub fn add_looks(&mut self, looks: impl IntoIterator<Item = Look>) {
+        self.looks.extend(looks);
+    }
+
+    /// Returns sources to read on with apart from these, which other files can
+    /// refer to.
+    pub fn apart(&self) -> Self {
+        Sources { looks: Vec::new(), ..self.clone() }
+    }
+
+    /// Takes in what was read apart behind the first files of these; returns
+    /// by how much the ids of that are higher here.
+    pub fn absorb(&mut self, others: Sources, first: usize) -> u32 {
+        let behind = self.files.len() - first;
+        self.files.extend(others.files.into_iter().skip(first));
+        behind as u32
     }
 
     /// Takes in a text that stands for the file at `path`.
@@ -170,6 +198,12 @@ impl Sources {
 pub struct SourceId(u32);
 
 impl SourceId {
+    /// Returns the id that the file has behind so many others, if it is not
+    /// one of the first.
+    fn behind(self, count: u32, first: usize) -> Self {
+        if (self.0 as usize) < first { self } else { SourceId(self.0 + count) }
+    }
+
     /// Returns the span of some octets of this file.
     pub fn span(self, range: Range<usize>) -> Span {
         Span { file: self, start: range.start as u32, end: range.end as u32 }
@@ -189,6 +223,14 @@ pub struct Span {
 
     /// The offset behind the last octet.
     pub end: u32,
+}
+
+impl Span {
+    /// Returns the span in a file that was taken in behind so many others, if
+    /// it is not one of the first; see [`Sources::absorb`].
+    pub fn behind(self, count: u32, first: usize) -> Self {
+        Span { file: self.file.behind(count, first), ..self }
+    }
 }
 
 //----------- Position -------------------------------------------------------

@@ -50,7 +50,7 @@ pub use self::database::{Database, DatabaseSummary, Databases};
 pub use self::facts::Facts;
 pub use self::networks::{NetworkMap, carrier_of_ipv4};
 pub use self::number::RegionNumber;
-pub use self::range::RegionMap;
+pub use self::range::{RegionMap, RegionPairs};
 pub use self::region::{
     CloudList, CloudRegion, Continent, Coordinates, Country, Region, RegionId, RegionSet,
     RegionTable, Subdivision,

@@ -21,6 +21,9 @@ pub(super) const WALL: RegionId = RegionId(u8::MAX);
 /// Ranges a block, and blocks a group.
 const FAN: usize = 64;
 
+/// Pairs of regions that some address has in one map and in another.
+pub type RegionPairs = BTreeSet<(RegionId, RegionId)>;
+
 //----------- RegionMap ------------------------------------------------------
 
 /// The region of every address.
@@ -147,10 +150,24 @@ impl RegionMap {
 
     /// Returns every pair of regions that some address has in this map and in
     /// another one.
-    pub fn pairs(&self, other: &RegionMap) -> BTreeSet<(RegionId, RegionId)> {
-        let v4 = self.v4.pairs(&other.v4);
-        let v6 = self.v6.pairs(&other.v6);
-        v4.into_iter().chain(v6).filter(|(own, _)| *own != WALL).collect()
+    ///
+    /// Of a map with itself it is known at once; two large ones take
+    /// milliseconds to walk.
+    pub fn pairs(&self, other: &RegionMap) -> RegionPairs {
+        if std::ptr::eq(self, other) {
+            return self.regions().iter().map(|region| (region, region)).collect();
+        }
+        let v4 = self.v4.beside(&other.v4).map(|(_, own, others)| (own, others));
+        let v6 = self.v6.beside(&other.v6).map(|(_, own, others)| (own, others));
+        // Neighbours alternate between few: each is looked up in a table.
+        let mut seen = [RegionSet::default(); 1 << u8::BITS];
+        let is_new = |(own, others): &(RegionId, RegionId)| {
+            let set = &mut seen[usize::from(own.0)];
+            let is_new = *own != WALL && !set.contains(*others);
+            set.insert(*others);
+            is_new
+        };
+        v4.chain(v6).filter(is_new).collect()
     }
 
     /// Returns which share of the addresses another map places in regions of
@@ -443,10 +460,6 @@ impl<A: Address> Ranges<A> {
             let group = (0..group).rev().find(|at| !self.groups[*at].is_subset(same))?;
             (0..(group + 1) * FAN).rev().find(outside)
         })
-    }
-
-    fn pairs(&self, other: &Self) -> BTreeSet<(RegionId, RegionId)> {
-        self.beside(other).map(|(_, own, others)| (own, others)).collect()
     }
 
     /// Counts the addresses, from a first to a last one, for whose regions in

@@ -120,6 +120,13 @@ impl Servers {
         })
         .collect()
     }
+
+    /// Has it be written in a file that was taken in behind so many others; see
+    /// [`Sources::absorb`](crate::diag::Sources::absorb).
+    #[must_use]
+    pub fn behind(self, count: u32, first: usize) -> Self {
+        Servers { span: self.span.behind(count, first), ..self }
+    }
 }
 
 /// Finds zones whose name servers are all in zones that wait for each other,

@@ -4,6 +4,7 @@
 //! were sent. Each variant of an SRV RRset has a slot in its version, in
 //! which the latest expiry of its copies is kept.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Moment;
@@ -11,43 +12,74 @@ use super::Moment;
 //----------- Expiries -------------------------------------------------------
 
 /// For each variant of a zone's SRV RRsets, when its last copy expires.
+///
+/// Of ten thousand zones most are asked for seldom: slots are made when the
+/// first copy is sent.
 #[derive(Debug, Default)]
 pub struct Expiries {
+    count: u32,
+
     /// In seconds since the Unix epoch; 0 where none was sent. They last
     /// until 2106.
-    slots: Box<[AtomicU32]>,
+    slots: OnceLock<Box<[AtomicU32]>>,
+
+    /// Until when anybody may have been sent anything, in seconds since the
+    /// Unix epoch; 0 if that is known for each slot.
+    assumed: AtomicU32,
 }
 
 impl Expiries {
     /// Returns slots for copies that nobody has.
     pub fn new(count: usize) -> Self {
-        Expiries { slots: (0..count).map(|_| AtomicU32::new(0)).collect() }
+        // The readers limit zones to far fewer.
+        Expiries { count: count as u32, ..Self::default() }
     }
 
     /// Returns when the last copy of a variant expires, in seconds since the
-    /// Unix epoch; 0 if none was sent.
-    pub fn last(&self, slot: u32) -> u64 {
-        self.slots.get(slot as usize).map_or(0, |slot| slot.load(Ordering::Relaxed).into())
+    /// Unix epoch; 0 if none was sent. `ttl` is the variant's.
+    pub fn last(&self, slot: u32, ttl: u32) -> u64 {
+        let sent = self.slots.get().and_then(|slots| slots.get(slot as usize));
+        let noted = sent.map_or(0, |slot| slot.load(Ordering::Relaxed).into());
+        match self.assumed.load(Ordering::Relaxed) {
+            0 => noted,
+            until => noted.max(u64::from(until) + u64::from(ttl)),
+        }
     }
 
-    /// Takes back what would expire after a time, in seconds since the Unix
-    /// epoch: the clock was set back, and nothing was sent for that long.
-    pub fn limit(&self, slot: u32, latest: u64) {
-        if let Some(slot) = self.slots.get(slot as usize) {
-            slot.fetch_min(u32::try_from(latest).unwrap_or(u32::MAX), Ordering::Relaxed);
+    /// Notes that anybody may have been sent anything until a time, in seconds
+    /// since the Unix epoch.
+    pub fn assume(&self, until: u64) {
+        self.assumed.fetch_max(seconds(until), Ordering::Relaxed);
+    }
+
+    /// Takes back what would expire later than if it were sent now, in seconds
+    /// since the Unix epoch: the clock was set back, and nothing was sent for
+    /// that long. `ttls` are those of the slots.
+    pub fn limit(&self, now: u64, ttls: impl Iterator<Item = (u32, u32)>) {
+        self.assumed.fetch_min(seconds(now), Ordering::Relaxed);
+        let Some(slots) = self.slots.get() else { return };
+        for (slot, ttl) in ttls {
+            if let Some(slot) = slots.get(slot as usize) {
+                slot.fetch_min(seconds(now + u64::from(ttl)), Ordering::Relaxed);
+            }
         }
     }
 
     /// Notes that a copy expires at a time, in seconds since the Unix epoch.
     pub fn note(&self, slot: u32, expiry: u64) {
-        let expiry = u32::try_from(expiry).unwrap_or(u32::MAX);
-        let Some(slot) = self.slots.get(slot as usize) else { return };
+        let make = || (0..self.count).map(|_| AtomicU32::new(0)).collect();
+        let expiry = seconds(expiry);
+        let Some(slot) = self.slots.get_or_init(make).get(slot as usize) else { return };
         // Nearly always another answer of this second was noted before:
         // workers read what none of them writes, and do not contend.
         if slot.load(Ordering::Relaxed) < expiry {
             slot.fetch_max(expiry, Ordering::Relaxed);
         }
     }
+}
+
+fn seconds(time: u64) -> u32 {
+    u32::try_from(time).unwrap_or(u32::MAX)
 }
 
 //----------- HandedOut ------------------------------------------------------
@@ -84,6 +116,16 @@ mod tests {
         for (now, ttl) in [(1_000_001, 60), (1_030_000, 20), (1_040_000, 30)] {
             HandedOut { expiries: &expiries, slot: 1, ttl }.note(Moment(now));
         }
-        assert_eq!((expiries.last(0), expiries.last(1)), (0, 1070));
+        assert_eq!((expiries.last(0, 60), expiries.last(1, 60)), (0, 1070));
+    }
+
+    #[test]
+    fn what_may_have_been_sent_counts_like_what_was_until_the_clock_is_set_back() {
+        let expiries = Expiries::new(2);
+        expiries.note(1, 1100);
+        expiries.assume(1050);
+        assert_eq!((expiries.last(0, 60), expiries.last(1, 20)), (1110, 1100));
+        expiries.limit(1000, [(0, 60), (1, 20)].into_iter());
+        assert_eq!((expiries.last(0, 60), expiries.last(1, 20)), (1060, 1020));
     }
 }

@@ -147,23 +147,19 @@ impl Version {
     /// Notes that anybody may have been handed out anything until now, in
     /// seconds since the Unix epoch.
     pub fn assume_handed_out(&self, now: u64) {
-        for (slot, ttl) in self.zone.srv_ttls() {
-            self.expiries.note(slot, now + u64::from(ttl));
-        }
+        self.expiries.assume(now);
     }
 
     /// Notes that no copy that was sent lives longer than its TTL from now on,
     /// in seconds since the Unix epoch: the clock was set back.
     pub fn limit_expiries(&self, now: u64) {
-        for (slot, ttl) in self.zone.srv_ttls() {
-            self.expiries.limit(slot, now + u64::from(ttl));
-        }
+        self.expiries.limit(now, self.zone.srv_ttls());
     }
 
     /// Returns when the last copy of any SRV answer expires, in seconds since
     /// the Unix epoch.
     pub fn last_expiry(&self) -> u64 {
-        self.zone.srv_ttls().map(|(slot, _)| self.expiries.last(slot)).max().unwrap_or(0)
+        self.zone.srv_ttls().map(|(slot, ttl)| self.expiries.last(slot, ttl)).max().unwrap_or(0)
     }
 }
 

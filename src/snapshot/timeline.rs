@@ -54,6 +54,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use siphasher::sip::SipHasher24;
+use smallvec::{SmallVec, smallvec};
 
 use super::Version;
 use crate::geo;
@@ -64,7 +65,8 @@ use crate::wire::Name;
 /// The versions of a zone that still matter, oldest first; at least one.
 #[derive(Clone, Debug)]
 pub struct Timeline {
-    entries: Vec<Entry>,
+    /// Nearly always one, which is found in place.
+    entries: SmallVec<[Entry; 1]>,
 }
 
 /// A version with its times.
@@ -127,7 +129,7 @@ impl Timeline {
     /// Begins a timeline with a version that is in force for everybody.
     pub fn new(version: Arc<Version>, published: u64) -> Self {
         let entry = Entry { version, published, wait: 0, spread: 0, immediate: true };
-        Timeline { entries: vec![entry] }
+        Timeline { entries: smallvec![entry] }
     }
 
     /// Returns the versions, oldest first.
@@ -280,13 +282,18 @@ impl Timeline {
 
     /// Returns the timeline of entries that were kept, if there is one.
     pub fn of_entries(entries: Vec<Entry>) -> Option<Timeline> {
-        (!entries.is_empty()).then_some(Timeline { entries })
+        (!entries.is_empty()).then_some(Timeline { entries: entries.into() })
     }
 
     /// Returns the timeline without the versions that are in force for nobody
     /// any more.
     pub fn without_settled(&self, now: u64) -> Timeline {
-        Timeline { entries: self.entries[self.settled(now)..].to_vec() }
+        Timeline { entries: self.entries[self.settled(now)..].into() }
+    }
+
+    /// Says whether versions are in force for nobody any more.
+    pub fn has_settled(&self, now: u64) -> bool {
+        self.settled(now) > 0
     }
 
     /// Returns the newest entry that every network has changed over to.

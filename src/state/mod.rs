@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  state/lock              held by the server that uses the folder
-//!  state/manifest          what is published, by the names of objects
+//!  state/manifest          what is published, by the names of objects, and how the
+//!                          operator's files were read
 //!  state/7.pack            objects: compiled zones, region maps, tables
 //!  state/history           what was published before, by the names of objects
 //!  state/served            the generation that is known to have been served
@@ -15,7 +16,8 @@
 //! begins (fsync of the file, and of the folder), so that whenever the server
 //! is killed, the manifest is the old one or the new one, and all objects that
 //! it names are there. Packs that neither manifest nor history names are
-//! removed.
+//! removed; what others still hold of use is written again when most of them
+//! is not, or when there are many small ones.
 //!
 //! A server that is killed after the rename and before it swaps the snapshot
 //! in has answered as before until its end, perhaps longer than the manifest
@@ -29,7 +31,11 @@
 //! Compiled zones are kept beside the tables that they were compiled from.
 //! With them a restart, even of another release, goes on with the very
 //! answers that resolvers hold; what the tables say now then is a change like
-//! any other.
+//! any other. Beside each zone stands what its files looked like, so that
+//! those that did not change since need not be read.
+//!
+//! The tables' texts are nearly a fifth of all. Once they are on the disk
+//! they are left to it, and read when somebody asks for them.
 //!
 //! What an operator has said by command, which endpoints are drained, is in
 //! the manifest itself.
@@ -42,19 +48,21 @@
 mod history;
 mod pack;
 mod store;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::geo::{DatabaseSummary, RegionMap, RegionTable};
+use crate::geo::{DatabaseSummary, RegionMap};
 use crate::snapshot::{Settings, Snapshot, Timeline};
 use crate::wire::Name;
 
 pub use self::history::Event;
+pub use self::pack::ObjectId;
 pub use self::store::{Error, Found, State, events, has_last_good, peek, recall};
+pub use self::tables::{Reading, Tables};
 
 /// Returns the endpoints that zones are to be compiled to have drained.
 pub fn drained_by(drains: &BTreeMap<Name, Drain>) -> impl Iterator<Item = Name> {
@@ -127,6 +135,9 @@ pub struct Shared {
     /// while it was read.
     pub fingerprint: Option<[u8; 32]>,
 
+    /// What the files looked like that the map was compiled from.
+    pub reading: Option<Reading>,
+
     /// The databases that the map was compiled from.
     pub databases: Vec<DatabaseSummary>,
 }
@@ -162,17 +173,6 @@ pub struct KeptZone {
 
     /// The highest serial that a version had.
     pub serial: u32,
-}
-
-impl KeptZone {
-    /// Says whether the newest version is what these files give with a region
-    /// table: a zone depends on the regions' names and their order alone, and
-    /// on what is drained, which is drained in all zones at once.
-    pub fn is_made_of(&self, tables: &Tables, regions: &RegionTable) -> bool {
-        let names = self.timeline.newest().map.names().iter();
-        *self.tables == *tables
-            && names.map(|name| &**name).eq(regions.regions.iter().map(|region| &*region.name))
-    }
 }
 
 /// What was published once.
@@ -254,16 +254,6 @@ impl Drain {
     pub fn is_due(&self, now: u64) -> bool {
         !self.has_begun && self.begin <= now || self.until.is_some_and(|until| until <= now)
     }
-}
-
-/// Files of the operator's, as they were read.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Tables {
-    /// What they were read for: a zone folder, or the file itself.
-    pub path: PathBuf,
-
-    /// Paths and texts, in the order of reading.
-    pub files: Vec<(PathBuf, Arc<str>)>,
 }
 
 //============ Tests =========================================================

@@ -1,35 +1,46 @@
 //! Reading and writing the state folder.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::OsString;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::history::{Event, History, Record};
-use super::pack::{self, ObjectId, Place};
-use super::{Drain, Kept, KeptZone, Past, Publication, Scheduled, Shared, Tables};
+use super::pack::{self, ObjectId, Pack, Place, Writer};
+use super::tables::Texts;
+use super::{Drain, Kept, KeptZone, Past, Publication, Reading, Scheduled, Shared, Tables};
+use crate::diag::{Look, Trace};
 use crate::geo::{DatabaseSummary, RegionMap};
+use crate::parallel;
 use crate::privileges;
 use crate::snapshot::{Entry, Timeline, Version, Zone};
 use crate::wire::Name;
 
-/// What the first line of a manifest begins with: the format's number rises
-/// when an older release could not read it.
-const MAGIC: &str = "trunkdns state 2";
+/// What a manifest begins with: the format's number rises when an older
+/// release could not read it.
+const MAGIC: &str = "trunkdns state 3";
 
 /// How many damaged states are left for people to look at.
 const DAMAGED_MAX: usize = 3;
 
-/// A pack is written anew when less than half of all packs is needed, and
-/// more than this many octets are not.
+/// A pack is written anew when less than half of it is needed, and more than
+/// this many octets are not.
 const WASTE_MAX: u64 = 1 << 20;
+
+/// The most packs; one more, and those shorter than [`SMALL`] become one.
+const PACKS_MAX: usize = 16;
+
+/// How long a pack is that is small, in octets: writing it again takes some
+/// milliseconds.
+const SMALL: u64 = 4 << 20;
 
 //----------- State ----------------------------------------------------------
 
@@ -42,7 +53,10 @@ pub struct State {
     _lock: File,
 
     /// Where the objects are that the manifest names.
-    places: BTreeMap<ObjectId, Place>,
+    places: Places,
+
+    /// The packs that hold them.
+    packs: Packs,
 
     /// The number of the next pack.
     next_pack: u64,
@@ -52,8 +66,13 @@ pub struct State {
 
     zones: Ids<Zone>,
     maps: Ids<RegionMap>,
-    tables: Ids<Tables>,
 }
+
+/// Where objects are.
+type Places = FxHashMap<ObjectId, Place>;
+
+/// Packs by their numbers.
+type Packs = BTreeMap<u64, Pack>;
 
 /// What a state folder held.
 #[derive(Debug)]
@@ -86,12 +105,12 @@ impl State {
         let mut state = State {
             folder: folder.to_owned(),
             _lock: lock,
-            places: BTreeMap::new(),
+            places: Places::default(),
+            packs: Packs::new(),
             next_pack: 1,
             history: History::default(),
             zones: Ids::default(),
             maps: Ids::default(),
-            tables: Ids::default(),
         };
         let found = match state.read() {
             Ok(Some(kept)) => Found::Kept(Box::new(kept)),
@@ -99,6 +118,7 @@ impl State {
             Err(Unread::Failed(error)) => return Err(failed(error)),
             Err(Unread::Damaged(why)) => {
                 state.places.clear();
+                state.packs.clear();
                 Found::Damaged { why, aside: set_aside(folder).map_err(failed)? }
             }
         };
@@ -113,36 +133,50 @@ impl State {
     /// When this returns it is on the disk. Where it fails, what was written
     /// before is still there.
     pub fn save(&mut self, kept: &Kept, publication: Option<&Publication>) -> Result<(), Error> {
-        let failed = |source| Error::Write { folder: self.folder.clone(), source };
-        let mut draft = Draft::new(self);
-        let manifest = draft.manifest(kept);
-        let record = publication.map(|publication| self.record(kept, &manifest, publication));
-        let since = publication.map_or(0, |publication| publication.keep_since);
-        let history = record.map(|record| self.history.with(record, since));
-        let remembered = history.as_ref().map_or(&self.history, |(history, _)| history);
-        draft.gather(&manifest, remembered).map_err(failed)?;
-        let Draft { places, objects, .. } = draft;
-        let written = pack::write(&self.folder, self.next_pack, &objects)
-            .and_then(|()| pack::sync(&self.folder))
-            .and_then(|()| match &history {
-                Some((history, anew)) => {
-                    history.write(&self.folder, *anew || self.history.is_empty())
-                }
-                None => Ok(()),
-            })
-            .and_then(|()| write_manifest(&self.folder, &manifest, &places));
-        // Where something failed, the manifest may name the pack all the
-        // same: it stays, and the next one gets another number.
+        // Where something fails, the manifest may name the pack all the same:
+        // it stays, and the next one gets another number.
+        let number = self.next_pack;
         self.next_pack += 1;
-        written.map_err(failed)?;
-        self.places = places;
-        if let Some((history, _)) = history {
+        let written = self.write(kept, publication, number);
+        let folder = &self.folder;
+        let Written { manifest, history, places, packs } =
+            written.map_err(|source| Error::Write { folder: folder.clone(), source })?;
+        (self.places, self.packs) = (places, packs);
+        if let Some(history) = history {
             self.history = history;
         }
         self.note_objects(kept, &manifest);
         // What is left over does no harm.
-        let _ = remove_unused(&self.folder, &self.places);
+        let _ = remove_unused(&self.folder, &self.packs);
         Ok(())
+    }
+
+    /// Writes what is new, and a manifest that names it.
+    fn write(
+        &self,
+        kept: &Kept,
+        publication: Option<&Publication>,
+        number: u64,
+    ) -> io::Result<Written> {
+        let mut draft = Draft::new(self, number);
+        let manifest = draft.manifest(kept)?;
+        let record = publication.map(|publication| self.record(kept, &manifest, publication));
+        let since = publication.map_or(0, |publication| publication.keep_since);
+        let (history, anew) = record.map(|record| self.history.with(record, since)).unzip();
+        for id in history.as_ref().unwrap_or(&self.history).objects() {
+            draft.keep(id);
+        }
+        draft.gather()?;
+        let Draft { places, writer, .. } = draft;
+        let mut packs = self.packs.clone();
+        packs.extend(writer.finish()?);
+        let used = lengths(&places);
+        packs.retain(|pack, _| used.contains_key(pack));
+        if let Some(history) = &history {
+            history.write(&self.folder, anew == Some(true) || self.history.is_empty())?;
+        }
+        write_manifest(&self.folder, &manifest, &places)?;
+        Ok(Written { manifest, history, places, packs })
     }
 
     /// Returns what is to be remembered of a publication; the first one has
@@ -152,7 +186,7 @@ impl State {
         let zones = kept.zones.keys().zip(&manifest.zones);
         let is_told = |name: &Name| is_first || publication.zones.contains(name);
         let told = zones.filter(|(name, _)| is_told(name));
-        let told = told.map(|(name, zone)| (name.clone(), Some(zone.clone())));
+        let told = told.map(|(name, zone)| (name.clone(), Some(zone.without_readings())));
         let gone = publication.zones.iter().filter(|name| !kept.zones.contains_key(name));
         let zones = told.chain(gone.map(|name| (name.clone(), None))).collect();
         let Publication { by, what, lines, .. } = publication;
@@ -163,7 +197,8 @@ impl State {
             what: what.clone(),
             lines: lines.clone(),
         };
-        Record { event, shared: manifest.shared.clone(), zones }
+        let shared = SharedRecord { reading: None, ..manifest.shared.clone() };
+        Record { event, shared, zones }
     }
 
     /// Returns what was published by a generation, or by the last one before
@@ -174,7 +209,9 @@ impl State {
         let last = self.history.events().next_back()?.generation;
         let wanted = generation.or_else(before).filter(|wanted| *wanted <= last)?;
         let past = self.history.state(|event| event.generation <= wanted)?;
-        Reader::new(&self.folder, &self.places).past(past).ok()
+        Reader { places: &self.places, packs: self.packs.clone(), maps: Mutex::default() }
+            .past(past)
+            .ok()
     }
 
     /// Returns the publications that are remembered, oldest first.
@@ -197,31 +234,33 @@ impl State {
 
     /// Reads what the manifest names; nothing if there is none.
     fn read(&mut self) -> Result<Option<Kept>, Unread> {
-        let text = match fs::read_to_string(self.folder.join("manifest")) {
-            Ok(text) => text,
+        let octets = match fs::read(self.folder.join("manifest")) {
+            Ok(octets) => octets,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Unread::of("manifest", error)),
         };
-        let (manifest, places) = parse_manifest(&text)?;
+        let (manifest, places) = parse_manifest(&octets)?;
+        let reader = Reader::new(&self.folder, &places)?;
+        let kept = reader.kept(&manifest)?;
+        self.packs = reader.packs;
         self.places = places;
-        let kept = Reader::new(&self.folder, &self.places).kept(&manifest)?;
         self.history = History::read(&self.folder, manifest.generation);
         self.note_objects(&kept, &manifest);
         Ok(Some(kept))
     }
 
-    /// Remembers which objects the values in memory are.
+    /// Remembers which objects the values in memory are, and leaves texts to
+    /// the disk.
     fn note_objects(&mut self, kept: &Kept, manifest: &Manifest) {
         self.zones.forget_dropped();
         self.maps.forget_dropped();
-        self.tables.forget_dropped();
-        self.tables.note(&kept.shared.config, manifest.shared.config);
-        self.tables.note(&kept.shared.regions, manifest.shared.regions);
+        self.leave_to_disk(&kept.shared.config);
+        self.leave_to_disk(&kept.shared.regions);
         self.maps.note(&kept.shared.map, manifest.shared.map);
         for (zone, written) in kept.zones.values().zip(&manifest.zones) {
-            self.tables.note(&zone.tables, written.tables);
-            if let (Some(scheduled), Some(written)) = (&zone.scheduled, &written.scheduled) {
-                self.tables.note(&scheduled.tables, written.tables);
+            self.leave_to_disk(&zone.tables);
+            if let Some(scheduled) = &zone.scheduled {
+                self.leave_to_disk(&scheduled.tables);
             }
             for (entry, written) in zone.timeline.entries().iter().zip(&written.entries) {
                 self.zones.note(&entry.version.zone, written.zone);
@@ -229,6 +268,25 @@ impl State {
             }
         }
     }
+
+    fn leave_to_disk(&self, tables: &Tables) {
+        let place = self.places.get(&tables.texts.id);
+        let pack = place.and_then(|place| Some((self.packs.get(&place.pack)?, place)));
+        if let Some((pack, place)) = pack {
+            tables.texts.leave_to(pack.piece(*place));
+        }
+    }
+}
+
+/// What was written.
+struct Written {
+    manifest: Manifest,
+
+    /// Where it was added to.
+    history: Option<History>,
+
+    places: Places,
+    packs: Packs,
 }
 
 /// Why a state is not read.
@@ -259,16 +317,16 @@ impl From<String> for Unread {
 /// Says whether a folder holds a state that a server would begin with; the
 /// objects are not read.
 pub fn has_last_good(folder: &Path) -> bool {
-    let text = fs::read_to_string(folder.join("manifest"));
-    text.is_ok_and(|text| parse_manifest(&text).is_ok())
+    let octets = fs::read(folder.join("manifest"));
+    octets.is_ok_and(|octets| parse_manifest(&octets).is_ok())
 }
 
 /// Reads what a folder holds without becoming its server, which may be running.
 pub fn peek(folder: &Path) -> Option<Kept> {
     let read = || {
-        let text = fs::read_to_string(folder.join("manifest")).ok()?;
-        let (manifest, places) = parse_manifest(&text).ok()?;
-        Reader::new(folder, &places).kept(&manifest).ok()
+        let octets = fs::read(folder.join("manifest")).ok()?;
+        let (manifest, places) = parse_manifest(&octets).ok()?;
+        Reader::new(folder, &places).ok()?.kept(&manifest).ok()
     };
     // A server that publishes meanwhile removes packs that its new manifest
     // does not name.
@@ -286,12 +344,12 @@ pub fn events(folder: &Path) -> Vec<Event> {
 /// remembered. Only zones that `is_wanted` are read.
 pub fn recall(folder: &Path, time: u64, is_wanted: impl Fn(&Name) -> bool) -> Option<Past> {
     let read = || {
-        let text = fs::read_to_string(folder.join("manifest")).ok()?;
-        let (manifest, places) = parse_manifest(&text).ok()?;
+        let octets = fs::read(folder.join("manifest")).ok()?;
+        let (manifest, places) = parse_manifest(&octets).ok()?;
         let history = History::read(folder, manifest.generation);
         let (record, mut zones) = history.state(|event| event.time <= time)?;
         zones.retain(|name, _| is_wanted(name));
-        Reader::new(folder, &places).past((record, zones)).ok()
+        Reader::new(folder, &places).ok()?.past((record, zones)).ok()
     };
     // As for `peek`.
     read().or_else(read)
@@ -337,12 +395,20 @@ fn set_aside(folder: &Path) -> io::Result<PathBuf> {
 }
 
 /// Removes packs that the manifest does not name.
-fn remove_unused(folder: &Path, places: &BTreeMap<ObjectId, Place>) -> io::Result<()> {
-    let used: BTreeSet<u64> = places.values().map(|place| place.pack).collect();
-    for pack in pack::list(folder)?.into_iter().filter(|pack| !used.contains(pack)) {
+fn remove_unused(folder: &Path, used: &Packs) -> io::Result<()> {
+    for pack in pack::list(folder)?.into_iter().filter(|pack| !used.contains_key(pack)) {
         fs::remove_file(pack::path(folder, pack))?;
     }
     Ok(())
+}
+
+/// Returns how many octets of each pack are needed.
+fn lengths(places: &Places) -> BTreeMap<u64, u64> {
+    let mut lengths = BTreeMap::new();
+    for place in places.values() {
+        *lengths.entry(place.pack).or_default() += place.len;
+    }
+    lengths
 }
 
 //----------- Manifest -------------------------------------------------------
@@ -366,14 +432,15 @@ pub(super) struct SharedRecord {
     regions: ObjectId,
     map: ObjectId,
     fingerprint: Option<[u8; 32]>,
+    reading: Option<ReadingRecord>,
     databases: Vec<DatabaseSummary>,
 }
 
 /// A zone.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct ZoneRecord {
-    tables: ObjectId,
-    skipped: Option<ObjectId>,
+    tables: TablesRecord,
+    skipped: Option<TablesRecord>,
     drained: Vec<Name>,
     serial: u32,
     scheduled: Option<ScheduledRecord>,
@@ -382,9 +449,26 @@ pub(super) struct ZoneRecord {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct ScheduledRecord {
-    tables: ObjectId,
+    tables: TablesRecord,
     effective: u64,
     begin: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct TablesRecord {
+    texts: ObjectId,
+    reading: Option<ReadingRecord>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct ReadingRecord {
+    at: u64,
+    context: ObjectId,
+    effective: Option<u64>,
+
+    /// Paths, relative to that of the tables where they are below it, and what
+    /// was there.
+    looks: Vec<(Vec<u8>, Trace)>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -400,31 +484,30 @@ struct EntryRecord {
 /// Puts a manifest in the place of the one before.
 ///
 /// The first line holds a digest of the rest.
-fn write_manifest(
-    folder: &Path,
-    manifest: &Manifest,
-    places: &BTreeMap<ObjectId, Place>,
-) -> io::Result<()> {
-    let body = serde_json::to_string(&(manifest, places))?;
-    let digest = ObjectId::of(body.as_bytes());
+fn write_manifest(folder: &Path, manifest: &Manifest, places: &Places) -> io::Result<()> {
+    let places: BTreeMap<_, _> = places.iter().collect();
+    let body = postcard::to_stdvec(&(manifest, places)).expect("plain lists can be written");
+    let digest = ObjectId::of(&body);
     let new = folder.join("manifest.new");
     let mut file = File::create(&new)?;
-    file.write_all(format!("{MAGIC} {digest}\n{body}\n").as_bytes())?;
+    file.write_all(format!("{MAGIC} {digest}\n").as_bytes())?;
+    file.write_all(&body)?;
     file.sync_all()?;
     fs::rename(new, folder.join("manifest"))?;
     pack::sync(folder)
 }
 
-fn parse_manifest(text: &str) -> Result<(Manifest, BTreeMap<ObjectId, Place>), String> {
-    let (head, body) = text.split_once('\n').ok_or("manifest: it has no second line")?;
+fn parse_manifest(octets: &[u8]) -> Result<(Manifest, Places), String> {
+    let end = octets.iter().position(|octet| *octet == b'\n');
+    let (head, body) = octets.split_at(end.ok_or("manifest: it has no second line")?);
     let digest = head
-        .strip_prefix(MAGIC)
+        .strip_prefix(MAGIC.as_bytes())
         .ok_or_else(|| format!("manifest: it does not begin with `{MAGIC}`"))?;
-    let body = body.trim_end_matches('\n');
-    if digest.trim() != ObjectId::of(body.as_bytes()).to_string() {
+    let body = &body[1..];
+    if *digest != *format!(" {}", ObjectId::of(body)).as_bytes() {
         return Err("manifest: it is not what was written".into());
     }
-    serde_json::from_str(body).map_err(|error| format!("manifest: {error}"))
+    postcard::from_bytes(body).map_err(|error| format!("manifest: {error}"))
 }
 
 //----------- Draft ----------------------------------------------------------
@@ -433,139 +516,173 @@ fn parse_manifest(text: &str) -> Result<(Manifest, BTreeMap<ObjectId, Place>), S
 struct Draft<'s> {
     state: &'s State,
 
-    /// Where objects are, or will be.
-    places: BTreeMap<ObjectId, Place>,
+    /// Where the objects are that the manifest names, or will be.
+    places: Places,
 
-    /// The objects of the next pack.
-    objects: Vec<Vec<u8>>,
-
-    /// The length of the next pack so far, in octets.
-    len: u64,
+    /// The next pack.
+    writer: Writer<'s>,
 
     /// What has been added, by the address of the value: all zones share a
     /// map, which is to be written once.
-    added: HashMap<usize, ObjectId>,
+    added: FxHashMap<usize, ObjectId>,
 }
 
 impl<'s> Draft<'s> {
-    fn new(state: &'s State) -> Self {
-        let (places, added) = (state.places.clone(), HashMap::new());
-        Draft { state, places, objects: Vec::new(), len: 0, added }
+    fn new(state: &'s State, pack: u64) -> Self {
+        let (places, added) = Default::default();
+        Draft { state, places, writer: Writer::new(&state.folder, pack), added }
     }
 
-    fn manifest(&mut self, kept: &Kept) -> Manifest {
+    fn manifest(&mut self, kept: &Kept) -> io::Result<Manifest> {
         let shared = &kept.shared;
         let shared = SharedRecord {
-            config: self.tables(&shared.config),
-            regions: self.tables(&shared.regions),
-            map: self.map(&shared.map),
+            config: self.tables(&shared.config)?.texts,
+            regions: self.tables(&shared.regions)?.texts,
+            map: self.map(&shared.map)?,
             fingerprint: shared.fingerprint,
+            reading: shared
+                .reading
+                .as_ref()
+                .map(|reading| ReadingRecord::new(&shared.regions.path, reading)),
             databases: shared.databases.clone(),
         };
-        Manifest {
+        let zones = kept.zones.values().map(|zone| self.zone_record(zone));
+        Ok(Manifest {
             generation: kept.generation,
             time: kept.time,
             shared,
             skipped: kept.skipped,
-            zones: kept.zones.values().map(|zone| self.zone_record(zone)).collect(),
+            zones: zones.collect::<io::Result<_>>()?,
             drains: kept.drains.iter().map(|(name, drain)| (name.clone(), drain.clone())).collect(),
             removed: kept.removed.iter().map(|(name, serial)| (name.clone(), *serial)).collect(),
-        }
+        })
     }
 
-    fn zone_record(&mut self, zone: &KeptZone) -> ZoneRecord {
-        let entries = zone.timeline.entries().iter().map(|entry| EntryRecord {
-            zone: self.zone(&entry.version.zone),
-            map: self.map(&entry.version.map),
-            published: entry.published,
-            wait: entry.wait,
-            spread: entry.spread,
-            immediate: entry.immediate,
-        });
-        ZoneRecord {
-            entries: entries.collect(),
-            tables: self.tables(&zone.tables),
-            skipped: zone.skipped.as_ref().map(|skipped| self.tables(skipped)),
-            drained: zone.drained.iter().cloned().collect(),
-            serial: zone.serial,
-            scheduled: zone.scheduled.as_ref().map(|scheduled| ScheduledRecord {
-                tables: self.tables(&scheduled.tables),
+    fn zone_record(&mut self, zone: &KeptZone) -> io::Result<ZoneRecord> {
+        let mut entries = Vec::new();
+        for entry in zone.timeline.entries() {
+            entries.push(EntryRecord {
+                zone: self.zone(&entry.version.zone)?,
+                map: self.map(&entry.version.map)?,
+                published: entry.published,
+                wait: entry.wait,
+                spread: entry.spread,
+                immediate: entry.immediate,
+            });
+        }
+        let scheduled = zone.scheduled.as_ref().map(|scheduled| {
+            Ok::<_, io::Error>(ScheduledRecord {
+                tables: self.tables(&scheduled.tables)?,
                 effective: scheduled.effective,
                 begin: scheduled.begin,
-            }),
-        }
+            })
+        });
+        let skipped = zone.skipped.as_ref().map(|skipped| self.tables(skipped));
+        Ok(ZoneRecord {
+            entries,
+            scheduled: scheduled.transpose()?,
+            tables: self.tables(&zone.tables)?,
+            skipped: skipped.transpose()?,
+            drained: zone.drained.iter().cloned().collect(),
+            serial: zone.serial,
+        })
     }
 
-    fn zone(&mut self, zone: &Arc<Zone>) -> ObjectId {
+    fn zone(&mut self, zone: &Arc<Zone>) -> io::Result<ObjectId> {
         let known = self.state.zones.find(zone);
-        known.unwrap_or_else(|| self.add(zone, Zone::to_octets))
+        self.value(zone, known, Zone::to_octets)
     }
 
-    fn map(&mut self, map: &Arc<RegionMap>) -> ObjectId {
+    fn map(&mut self, map: &Arc<RegionMap>) -> io::Result<ObjectId> {
         let known = self.state.maps.find(map);
-        known.unwrap_or_else(|| self.add(map, RegionMap::to_octets))
+        self.value(map, known, RegionMap::to_octets)
     }
 
-    fn tables(&mut self, tables: &Arc<Tables>) -> ObjectId {
-        let known = self.state.tables.find(tables);
-        known.unwrap_or_else(|| self.add(tables, Tables::to_octets))
+    fn tables(&mut self, tables: &Tables) -> io::Result<TablesRecord> {
+        let id = tables.texts.id;
+        if !self.keep(id) {
+            self.add(id, &tables.texts.octets()?)?;
+        }
+        let reading = tables.reading.as_ref();
+        let reading = reading.map(|reading| ReadingRecord::new(&tables.path, reading));
+        Ok(TablesRecord { texts: id, reading })
     }
 
-    fn add<T>(&mut self, value: &Arc<T>, to_octets: impl Fn(&T) -> Vec<u8>) -> ObjectId {
+    /// Has a value be there that may be known to be some object.
+    fn value<T>(
+        &mut self,
+        value: &Arc<T>,
+        known: Option<ObjectId>,
+        to_octets: impl Fn(&T) -> Vec<u8>,
+    ) -> io::Result<ObjectId> {
         let address = Arc::as_ptr(value).addr();
-        if let Some(id) = self.added.get(&address) {
-            return *id;
+        let known = known.or_else(|| self.added.get(&address).copied());
+        if let Some(id) = known.filter(|id| self.keep(*id)) {
+            return Ok(id);
         }
         let octets = to_octets(value);
         let id = ObjectId::of(&octets);
-        if !self.places.contains_key(&id) {
-            self.put(id, octets);
+        if !self.keep(id) {
+            self.add(id, &octets)?;
         }
         self.added.insert(address, id);
-        id
+        Ok(id)
     }
 
-    fn put(&mut self, id: ObjectId, octets: Vec<u8>) {
-        let len = octets.len() as u64;
-        self.places.insert(id, Place { pack: self.state.next_pack, start: self.len, len });
-        self.objects.push(octets);
-        self.len += len;
+    /// Goes on with an object that is on the disk; says whether it is.
+    fn keep(&mut self, id: ObjectId) -> bool {
+        let known = self.state.places.get(&id);
+        self.places.contains_key(&id)
+            || known.is_some_and(|place| self.places.insert(id, *place).is_none())
     }
 
-    /// Forgets objects that are not needed any more, and brings all others
-    /// together where the packs have become too large for them.
-    fn gather(&mut self, manifest: &Manifest, history: &History) -> io::Result<()> {
-        let mut needed = manifest.objects();
-        needed.extend(history.objects());
-        let size = |places: &BTreeMap<ObjectId, Place>| -> u64 {
-            places.values().map(|place| place.len).sum()
+    fn add(&mut self, id: ObjectId, octets: &[u8]) -> io::Result<()> {
+        let place = self.writer.add(octets)?;
+        self.places.insert(id, place);
+        Ok(())
+    }
+
+    /// Writes objects again of packs that hold little else of use, and of many
+    /// small ones.
+    fn gather(&mut self) -> io::Result<()> {
+        let state = self.state;
+        let used = lengths(&self.places);
+        let packs = state.packs.iter().filter(|(pack, _)| used.contains_key(pack));
+        let are_many = packs.clone().count() >= PACKS_MAX;
+        let is_spent = |(number, pack): &(&u64, &Pack)| {
+            let waste = pack.len.saturating_sub(used[*number]);
+            waste > WASTE_MAX.max(used[*number]) || are_many && pack.len < SMALL
         };
-        self.places.retain(|id, _| needed.contains(id));
-        let live = size(&self.places);
-        let packs: BTreeSet<u64> = self.places.values().map(|place| place.pack).collect();
-        let old = packs.iter().filter(|pack| **pack != self.state.next_pack);
-        let on_disk: u64 = old
-            .filter_map(|pack| fs::metadata(pack::path(&self.state.folder, *pack)).ok())
-            .map(|metadata| metadata.len())
-            .sum();
-        let waste = (on_disk + self.len).saturating_sub(live);
-        if waste <= WASTE_MAX.max(live) {
-            return Ok(());
-        }
-        let places = self.places.clone();
-        for (id, place) in places.iter().filter(|(_, place)| place.pack != self.state.next_pack) {
-            let octets = place.read(&self.state.folder, *id)?;
-            self.put(*id, octets);
+        let spent: FxHashMap<u64, &Pack> =
+            packs.filter(is_spent).map(|(number, pack)| (*number, pack)).collect();
+        for (id, place) in &mut self.places {
+            if let Some(pack) = spent.get(&place.pack) {
+                *place = self.writer.add(&pack.piece(*place).read(*id)?)?;
+            }
         }
         Ok(())
     }
 }
 
-impl Manifest {
-    /// Returns every object that is named.
-    fn objects(&self) -> BTreeSet<ObjectId> {
-        let zones = self.zones.iter().flat_map(ZoneRecord::objects);
-        self.shared.objects().into_iter().chain(zones).collect()
+impl ReadingRecord {
+    fn new(folder: &Path, reading: &Reading) -> Self {
+        let path = |look: &Look| {
+            let path = look.path.strip_prefix(folder).unwrap_or(&look.path);
+            path.as_os_str().as_bytes().to_vec()
+        };
+        let looks = reading.looks.iter().map(|look| (path(look), look.trace));
+        let Reading { at, context, effective, .. } = *reading;
+        ReadingRecord { at, context, effective, looks: looks.collect() }
+    }
+
+    fn to_reading(&self, folder: &Path) -> Reading {
+        // What is not relative takes the folder's place.
+        let looks = self.looks.iter().map(|(path, trace)| Look {
+            path: folder.join(OsStr::from_bytes(path)).into(),
+            trace: *trace,
+        });
+        let ReadingRecord { at, context, effective, .. } = *self;
+        Reading { at, context, effective, looks: looks.collect() }
     }
 }
 
@@ -577,34 +694,52 @@ impl SharedRecord {
 }
 
 impl ZoneRecord {
+    /// Returns it without what files looked like, which tells nothing of the
+    /// past.
+    fn without_readings(&self) -> Self {
+        let mut record = self.clone();
+        let scheduled = record.scheduled.iter_mut().map(|scheduled| &mut scheduled.tables);
+        let tables = [&mut record.tables].into_iter().chain(&mut record.skipped);
+        tables.chain(scheduled).for_each(|tables| tables.reading = None);
+        record
+    }
+
     /// Returns every object that is named.
     pub(super) fn objects(&self) -> impl Iterator<Item = ObjectId> {
-        let scheduled = self.scheduled.iter().map(|scheduled| scheduled.tables);
-        let tables = [self.tables].into_iter().chain(self.skipped).chain(scheduled);
-        tables.chain(self.entries.iter().flat_map(|entry| [entry.zone, entry.map]))
+        let scheduled = self.scheduled.iter().map(|scheduled| &scheduled.tables);
+        let tables = [&self.tables].into_iter().chain(&self.skipped).chain(scheduled);
+        let texts = tables.map(|tables| tables.texts);
+        texts.chain(self.entries.iter().flat_map(|entry| [entry.zone, entry.map]))
     }
 }
 
 //----------- Reader ---------------------------------------------------------
 
-/// Reads objects, each once.
-struct Reader<'s> {
-    folder: &'s Path,
-    places: &'s BTreeMap<ObjectId, Place>,
-    zones: BTreeMap<ObjectId, Arc<Zone>>,
-    maps: BTreeMap<ObjectId, Arc<RegionMap>>,
+/// Reads objects.
+struct Reader<'p> {
+    places: &'p Places,
+    packs: Packs,
+
+    /// The maps, each read once.
+    maps: Mutex<FxHashMap<ObjectId, Arc<RegionMap>>>,
 }
 
-impl<'s> Reader<'s> {
-    fn new(folder: &'s Path, places: &'s BTreeMap<ObjectId, Place>) -> Self {
-        Reader { folder, places, zones: BTreeMap::new(), maps: BTreeMap::new() }
+impl<'p> Reader<'p> {
+    fn new(folder: &Path, places: &'p Places) -> Result<Self, Unread> {
+        let mut packs = Packs::new();
+        for number in lengths(places).into_keys() {
+            let pack = Pack::open(folder, number);
+            let pack = pack.map_err(|error| Unread::of(&format!("{number}.pack"), error))?;
+            packs.insert(number, pack);
+        }
+        Ok(Reader { places, packs, maps: Mutex::default() })
     }
 
-    fn kept(&mut self, manifest: &Manifest) -> Result<Kept, Unread> {
+    fn kept(&self, manifest: &Manifest) -> Result<Kept, Unread> {
         let shared = self.shared(&manifest.shared)?;
         let mut zones = BTreeMap::new();
-        for record in &manifest.zones {
-            let zone = self.zone_kept(record)?;
+        for zone in parallel::map(&manifest.zones, |record| self.zone_kept(record)) {
+            let zone = zone?;
             let origin = zone.timeline.newest().zone.origin().clone();
             zones.insert(origin, Arc::new(zone));
         }
@@ -617,7 +752,7 @@ impl<'s> Reader<'s> {
 
     /// Reads what was published once.
     fn past(
-        &mut self,
+        &self,
         (record, zones): (&Record, BTreeMap<&Name, &ZoneRecord>),
     ) -> Result<Past, Unread> {
         let shared = self.shared(&record.shared)?;
@@ -629,40 +764,50 @@ impl<'s> Reader<'s> {
         Ok(Past { event: record.event.clone(), kept })
     }
 
-    fn shared(&mut self, record: &SharedRecord) -> Result<Arc<Shared>, Unread> {
+    fn shared(&self, record: &SharedRecord) -> Result<Arc<Shared>, Unread> {
+        let regions = Arc::new(self.texts(record.regions)?);
+        let reading = record.reading.as_ref().map(|reading| reading.to_reading(&regions.path));
         Ok(Arc::new(Shared {
-            config: self.tables(record.config)?,
-            regions: self.tables(record.regions)?,
+            config: Arc::new(self.texts(record.config)?),
+            regions,
             map: self.map(record.map)?,
             fingerprint: record.fingerprint,
+            reading,
             databases: record.databases.clone(),
         }))
     }
 
-    fn zone_kept(&mut self, record: &ZoneRecord) -> Result<KeptZone, Unread> {
+    fn zone_kept(&self, record: &ZoneRecord) -> Result<KeptZone, Unread> {
+        // Versions that differ by their maps alone share a zone.
+        let mut zones = Vec::new();
         let entries: Result<Vec<_>, _> =
-            record.entries.iter().map(|entry| self.entry(entry)).collect();
+            record.entries.iter().map(|entry| self.entry(entry, &mut zones)).collect();
         let timeline = Timeline::of_entries(entries?)
             .ok_or_else(|| "manifest: a zone has no version".to_owned())?;
         let scheduled = record.scheduled.as_ref().map(|scheduled| {
             Ok::<_, Unread>(Scheduled {
-                tables: self.tables(scheduled.tables)?,
+                tables: self.tables(&scheduled.tables)?,
                 effective: scheduled.effective,
                 begin: scheduled.begin,
             })
         });
         Ok(KeptZone {
             timeline: Arc::new(timeline),
-            tables: self.tables(record.tables)?,
-            skipped: record.skipped.map(|skipped| self.tables(skipped)).transpose()?,
+            tables: self.tables(&record.tables)?,
+            skipped: record.skipped.as_ref().map(|skipped| self.tables(skipped)).transpose()?,
             drained: Arc::new(record.drained.iter().cloned().collect()),
             scheduled: scheduled.transpose()?,
             serial: record.serial,
         })
     }
 
-    fn entry(&mut self, record: &EntryRecord) -> Result<Entry, Unread> {
-        let version = Version::new(self.zone(record.zone)?, self.map(record.map)?);
+    fn entry(
+        &self,
+        record: &EntryRecord,
+        zones: &mut Vec<(ObjectId, Arc<Zone>)>,
+    ) -> Result<Entry, Unread> {
+        let zone = self.zone(record.zone, zones)?;
+        let version = Version::new(zone, self.map(record.map)?);
         Ok(Entry {
             version: Arc::new(version),
             published: record.published,
@@ -672,55 +817,57 @@ impl<'s> Reader<'s> {
         })
     }
 
-    fn zone(&mut self, id: ObjectId) -> Result<Arc<Zone>, Unread> {
-        if let Some(zone) = self.zones.get(&id) {
+    fn zone(
+        &self,
+        id: ObjectId,
+        zones: &mut Vec<(ObjectId, Arc<Zone>)>,
+    ) -> Result<Arc<Zone>, Unread> {
+        if let Some((_, zone)) = zones.iter().find(|(known, _)| *known == id) {
             return Ok(zone.clone());
         }
         let zone =
             Zone::from_octets(&self.octets(id)?).ok_or_else(|| format!("{id} is no zone"))?;
-        Ok(self.zones.entry(id).or_insert(Arc::new(zone)).clone())
+        let zone = Arc::new(zone);
+        zones.push((id, zone.clone()));
+        Ok(zone)
     }
 
-    fn map(&mut self, id: ObjectId) -> Result<Arc<RegionMap>, Unread> {
-        if let Some(map) = self.maps.get(&id) {
+    fn map(&self, id: ObjectId) -> Result<Arc<RegionMap>, Unread> {
+        let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(map) = maps.get(&id) {
             return Ok(map.clone());
         }
         let map = RegionMap::from_octets(&self.octets(id)?);
-        let map = map.ok_or_else(|| format!("{id} is no region map"))?;
-        Ok(self.maps.entry(id).or_insert(Arc::new(map)).clone())
+        let map = Arc::new(map.ok_or_else(|| format!("{id} is no region map"))?);
+        maps.insert(id, map.clone());
+        Ok(map)
     }
 
-    fn tables(&self, id: ObjectId) -> Result<Arc<Tables>, Unread> {
-        let tables = Tables::from_octets(&self.octets(id)?);
-        Ok(tables.map(Arc::new).ok_or_else(|| format!("{id} is no table"))?)
+    fn tables(&self, record: &TablesRecord) -> Result<Arc<Tables>, Unread> {
+        let tables = self.texts(record.texts)?;
+        let reading = record.reading.as_ref().map(|reading| reading.to_reading(&tables.path));
+        Ok(Arc::new(Tables { reading, ..tables }))
+    }
+
+    /// Returns tables of texts, which are left to the disk: that they can be
+    /// read is seen now.
+    fn texts(&self, id: ObjectId) -> Result<Tables, Unread> {
+        let octets = self.octets(id)?;
+        let (pack, place) = self.find(id)?;
+        let tables = Tables::of_texts(Texts::on_disk(id, pack.piece(place)), &octets);
+        Ok(tables.ok_or_else(|| format!("{id} is no table"))?)
     }
 
     fn octets(&self, id: ObjectId) -> Result<Vec<u8>, Unread> {
+        let (pack, place) = self.find(id)?;
+        let octets = pack.piece(place).read(id);
+        octets.map_err(|error| Unread::of(&format!("{}.pack", place.pack), error))
+    }
+
+    fn find(&self, id: ObjectId) -> Result<(&Pack, Place), String> {
         let place = self.places.get(&id).ok_or_else(|| format!("object {id} is missing"))?;
-        place
-            .read(self.folder, id)
-            .map_err(|error| Unread::of(&format!("{}.pack", place.pack), error))
-    }
-}
-
-//----------- Tables ---------------------------------------------------------
-
-impl Tables {
-    /// Returns the tables in the form in which they are kept. Paths need not
-    /// be UTF-8.
-    fn to_octets(&self) -> Vec<u8> {
-        let files: Vec<_> =
-            self.files.iter().map(|(path, text)| (path.as_os_str().as_bytes(), &**text)).collect();
-        let all = (self.path.as_os_str().as_bytes(), files);
-        postcard::to_stdvec(&all).expect("plain lists can be written")
-    }
-
-    fn from_octets(octets: &[u8]) -> Option<Self> {
-        let path = |octets: Vec<u8>| PathBuf::from(OsString::from_vec(octets));
-        let (place, files): (Vec<u8>, Vec<(Vec<u8>, String)>) =
-            postcard::from_bytes(octets).ok()?;
-        let files = files.into_iter().map(|(name, text)| (path(name), text.into())).collect();
-        Some(Tables { path: path(place), files })
+        let pack = self.packs.get(&place.pack);
+        Ok((pack.ok_or_else(|| format!("{}.pack is missing", place.pack))?, *place))
     }
 }
 

@@ -17,7 +17,7 @@ const REGIONS: &str = "default = 'a'\n[regions.a]\n[regions.b]\nnetworks = ['10.
 
 fn tables(path: &str, text: &str) -> Arc<Tables> {
     let path = PathBuf::from(path);
-    Arc::new(Tables { files: vec![(path.clone(), Arc::from(text))], path })
+    Arc::new(Tables::new(path.clone(), [(path, Arc::from(text))]))
 }
 
 fn regions() -> RegionTable {
@@ -38,7 +38,7 @@ fn zone_tables(address: &str) -> Arc<Tables> {
         (folder.join("zone.toml"), Arc::from(zone)),
         (folder.join("priorities.toml"), Arc::from(rows)),
     ];
-    Arc::new(Tables { path: folder.to_owned(), files })
+    Arc::new(Tables::new(folder.to_owned(), files))
 }
 
 /// What is published, of one zone in mid-handover.
@@ -70,6 +70,7 @@ fn kept(generation: u64) -> Kept {
         regions: tables("regions.toml", REGIONS),
         map,
         fingerprint: Some([7; 32]),
+        reading: None,
         databases: Vec::new(),
     };
     let origin = zone.timeline.newest().zone.origin().clone();

@@ -397,6 +397,6 @@ mod tests {
         let outcome = Outcome { handed_out, ..Outcome::short(verdict, Cause::Answered) };
         let mut lane = Counters::default().add_udp();
         conclude(&mut lane, Moment(1_000_000), b"", Ok(outcome));
-        assert_eq!(expiries.last(0), 1060);
+        assert_eq!(expiries.last(0, 60), 1060);
     }
 }

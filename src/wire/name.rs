@@ -188,17 +188,23 @@ impl Eq for Name {}
 
 impl Hash for Name {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        for octet in &self.0 {
-            state.write_u8(octet.to_ascii_lowercase());
-        }
+        // In one go: hashers take words faster than octets.
+        let mut lower = [0; Self::MAX_LEN];
+        let lower = &mut lower[..self.0.len()];
+        lower.copy_from_slice(&self.0);
+        lower.make_ascii_lowercase();
+        state.write(lower);
     }
 }
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
         let (left, right) = (LabelStarts::of(self), LabelStarts::of(other));
+        // Names that are sorted have most of their labels in common, and
+        // nearly always in the same letter case.
         let pairs = left.rightmost_first().zip(right.rightmost_first());
         pairs
+            .filter(|(a, b)| a != b)
             .map(|(a, b)| {
                 let a = a.iter().map(u8::to_ascii_lowercase);
                 a.cmp(b.iter().map(u8::to_ascii_lowercase))

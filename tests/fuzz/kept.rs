@@ -81,13 +81,14 @@ static KEPT: LazyLock<Kept> = LazyLock::new(|| {
     };
     let file = |name: &str, text: &str| {
         let path = PathBuf::from(name);
-        Arc::new(Tables { files: vec![(path.clone(), Arc::from(text))], path })
+        Arc::new(Tables::new(path.clone(), [(path, Arc::from(text))]))
     };
     let shared = Shared {
         config: file("trunkdns.toml", ""),
         regions: file("regions.toml", world::REGIONS),
         map,
         fingerprint: Some([7; 32]),
+        reading: None,
         databases: Vec::new(),
     };
     let origin = zone.timeline.newest().zone.origin().clone();
@@ -149,13 +150,13 @@ fn edit(files: &mut Files, name: &str, edits: &[u8]) {
 /// be refused, or say anything.
 fn check_sealed(body: &[u8]) {
     let mut files = SAVED.clone();
-    let body = String::from_utf8_lossy(body);
-    let body = body.trim_end_matches('\n');
-    let manifest = String::from_utf8_lossy(&files["manifest"]).into_owned();
-    let digest = Sha256::digest(body.as_bytes());
+    let digest = Sha256::digest(body);
     let digest: String = digest[..16].iter().map(|octet| format!("{octet:02x}")).collect();
-    let magic = manifest.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
-    files.insert("manifest".into(), format!("{magic} {digest}\n{body}\n").into_bytes());
+    let head = files["manifest"].split(|octet| *octet == b'\n').next().unwrap_or_default();
+    let head = String::from_utf8_lossy(head);
+    let magic = head.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+    let manifest = [format!("{magic} {digest}\n").as_bytes(), body].concat();
+    files.insert("manifest".into(), manifest);
     let (folder, opened) = open(&files);
     drop(opened);
     assert!(folder.path().join("lock").exists());

@@ -166,7 +166,7 @@ pub fn zone(folder: &str, files: &[(&str, &str)]) -> Arc<Zone> {
 pub fn tables(folder: &str, files: &[(&str, &str)]) -> Tables {
     let path = Path::new(folder);
     let files = files.iter().map(|(name, text)| (path.join(name), Arc::from(*text)));
-    Tables { path: path.to_owned(), files: files.collect() }
+    Tables::new(path.to_owned(), files)
 }
 
 /// Reads [`REGIONS`].

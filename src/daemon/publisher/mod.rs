@@ -15,9 +15,10 @@
 mod drains;
 pub mod rollback;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,11 +32,11 @@ use super::{drain, guard};
 use crate::clock::{self, Clock};
 use crate::config::model::{Config, Encrypted, Handover, HandoverMode};
 use crate::config::{self, Certificate};
-use crate::diag::{Located, Report, Severity, Sources};
+use crate::diag::{Located, Look, Report, Severity, Sources};
 use crate::geo::RegionTable;
 use crate::privileges::sandbox::Paths;
 use crate::snapshot::{Moment, Order, Settings, Snapshot, Version, Zone};
-use crate::state::{self, Found, Kept, KeptZone, State, Tables};
+use crate::state::{self, Found, Kept, KeptZone, Shared, State, Tables};
 use crate::time::utc;
 use crate::transport::Certificates;
 use crate::wire::Name;
@@ -79,11 +80,11 @@ pub struct Publisher {
     /// counting.
     started_with: Config,
 
-    /// Every path that the last reading looked at.
-    visited: BTreeSet<PathBuf>,
+    /// Every path that the last reading looked at, and what was there.
+    looks: Arc<Vec<Look>>,
 
-    /// When the first reading began, by the system's clock, in seconds since
-    /// the Unix epoch.
+    /// When that reading began, by the system's clock, in seconds since the
+    /// Unix epoch.
     since: u64,
 
     /// When to try again what could not be read or written, in seconds since
@@ -162,6 +163,9 @@ impl Publisher {
         let (mut sources, mut report) = (Sources::default(), Report::default());
         let loaded = load::load_and_lint(path, None, since, &mut sources, &mut report);
         let findings = report.render_errors(&sources);
+        let looks = sources.take_looks();
+        // The texts of all zones: they are not to be there beside the zones.
+        drop(sources);
         let Some(loaded) = loaded.filter(|_| !report.has_errors()) else {
             return Err(Error::refused(findings, damaged));
         };
@@ -172,7 +176,7 @@ impl Publisher {
         let mut publisher = Self::new(path, state, kept, config, settings);
         publisher.health = health;
         publisher.since = since;
-        publisher.visited = sources.visited().clone();
+        publisher.looks = Arc::new(looks);
         let mut outcome = publisher.outcome("the start", findings, true);
         outcome.warnings = report.count(Severity::Warning);
         let request = Request { now: true, force: true, ..Request::default() };
@@ -241,7 +245,7 @@ impl Publisher {
             config,
             settings,
             regions: None,
-            visited: BTreeSet::new(),
+            looks: Arc::default(),
             since: wall.second(),
             retry_at: None,
             drain_again_at: None,
@@ -279,9 +283,10 @@ impl Publisher {
         &self.config
     }
 
-    /// Returns every path that the last reading looked at, found or not.
-    pub fn visited(&self) -> &BTreeSet<PathBuf> {
-        &self.visited
+    /// Returns every path that the last reading looked at, found or not, and
+    /// what was there right before.
+    pub fn looks(&self) -> &Arc<Vec<Look>> {
+        &self.looks
     }
 
     /// Returns the paths that later readings may look at, as far as they are
@@ -295,13 +300,22 @@ impl Publisher {
         let named = named.chain([&self.path, &geoip.regions, &zones.directory]);
         let pair = encrypted.iter().flat_map(|pair| [&pair.certificate.value, &pair.key.value]);
         let named = named.chain(pair);
-        let read = self.visited.iter().chain(named).cloned().collect();
+        // A zone's files are below a folder that is named, unless links lead
+        // elsewhere, and so are those of ten thousand.
+        let is_elsewhere = |look: &&Look| {
+            let path = look.path.as_os_str().as_bytes();
+            look.trace.is_link()
+                || !look.path.starts_with(&zones.directory)
+                || path.windows(4).any(|part| part == b"/../")
+        };
+        let looks = self.looks.iter().filter(is_elsewhere).map(|look| look.path.to_path_buf());
+        let read = named.cloned().chain(looks).collect();
         let (state, control) = (server.state.clone(), admin.control.clone());
         Paths { read, state, control, ..Paths::default() }
     }
 
-    /// Returns when the first reading began, by the system's clock, in seconds
-    /// since the Unix epoch.
+    /// Returns when that reading began, by the system's clock, in seconds since
+    /// the Unix epoch.
     pub fn since(&self) -> u64 {
         self.since
     }
@@ -313,14 +327,16 @@ impl Publisher {
 
     /// Reads the files again and publishes what has changed.
     pub fn reload(&mut self, request: &Request) -> Outcome {
+        let since = clock::wall().second();
         let (mut sources, mut report) = (Sources::default(), Report::default());
-        let (known, now) = (Some(&*self.kept), clock::wall().second());
-        let loaded = load::load_and_lint(&self.path, known, now, &mut sources, &mut report);
-        self.visited = sources.visited().clone();
+        let known = Some(&*self.kept);
+        let loaded = load::load_and_lint(&self.path, known, since, &mut sources, &mut report);
+        (self.looks, self.since) = (Arc::new(sources.take_looks()), since);
         // Whoever names zones is told of these, and of what all share.
         let is_whole = !report.has_errors() || !request.zones.is_empty();
         let mut outcome = self.outcome(&request.by, report.render_errors(&sources), is_whole);
         outcome.warnings = report.count(Severity::Warning);
+        drop(sources);
         match loaded {
             Some(loaded) => self.take_in(loaded, request, &mut outcome),
             None => outcome.hold("everything", "a shared file is refused, see the findings"),
@@ -502,15 +518,19 @@ impl Publisher {
             let held = guard::takes_over(&self.kept, origin).filter(|_| !request.now);
             return held.map_or(Ok(vec![edit(candidate)]), Err);
         };
+        if is_served(kept, loaded, &all.shared) {
+            return Ok(Vec::new());
+        }
         if !request.force
             && let Some(why) = guard::accident(kept, loaded, all, self.regions.as_ref())
         {
             return Err(why);
         }
+        let Some(effective) = effective else { return Ok(vec![edit(candidate)]) };
         // What there is no priority table for now cannot wait for its time.
-        let Some(effective) = effective.filter(|_| priorities_of(&kept.tables).is_some()) else {
+        if priorities_of(&kept.tables, &files(&kept.tables)?).is_none() {
             return Ok(vec![edit(candidate)]);
-        };
+        }
         let meanwhile = self.meanwhile(kept, loaded, &all.regions).map_err(|why| {
             format!(
                 "the priority table that stays in force for {} s does not fit the other \
@@ -533,7 +553,7 @@ impl Publisher {
         regions: &RegionTable,
     ) -> Result<Candidate, String> {
         let newest = &kept.timeline.newest().zone;
-        let tables = with_priorities_of(&loaded.tables, &kept.tables);
+        let tables = with_priorities_of(&loaded.tables, &kept.tables)?.sharing(&kept.tables);
         let (zone, drained) = match kept.is_made_of(&tables, regions) {
             true => (newest.clone(), kept.drained.clone()),
             false => compile_draining(&tables, regions, newest.serial(), &self.kept.drained())?,
@@ -556,12 +576,13 @@ impl Publisher {
         let read: BTreeSet<&Name> = loaded.zones.iter().map(|zone| zone.zone.origin()).collect();
         let mut edits = Vec::new();
         let are_all_gone = read.is_empty() && loaded.folders.is_empty();
+        let taken: HashSet<&Path> = loaded.zones.iter().map(|zone| &*zone.tables.path).collect();
         for (origin, zone) in &self.kept.zones {
             if read.contains(origin) || !request.concerns(origin) {
                 continue;
             }
             let folder = &zone.tables.path;
-            let holds_another = loaded.zones.iter().any(|other| other.tables.path == *folder);
+            let holds_another = taken.contains(&**folder);
             let is_refused = loaded.folders.contains(folder) && !holds_another;
             if are_all_gone && request.force && request.zones.is_empty() {
                 outcome.hold(
@@ -677,6 +698,7 @@ impl Publisher {
     fn publish(&mut self, edits: &[Edit], next: Next, outcome: &mut Outcome) -> bool {
         let Next { what, common, handover, settings } = next;
         let changes = Changes::default();
+        changes.prepare(&self.kept, &common.shared, edits);
         let has_new_settings = self.settings != settings;
         let mut ahead = 1;
         loop {
@@ -707,8 +729,12 @@ impl Publisher {
                     // Customers that stay keep their numbers.
                     let policy = Arc::new(settings.policy.following(&self.settings.policy));
                     self.settings = Settings { policy, ..settings };
-                    self.swap(draft.kept);
-                    self.state.note_served(self.kept.generation);
+                    if is_published {
+                        self.swap(draft.kept);
+                        self.state.note_served(self.kept.generation);
+                    } else {
+                        self.kept = Arc::new(draft.kept);
+                    }
                     outcome.lines = draft.lines;
                     return true;
                 }
@@ -767,9 +793,7 @@ impl Publisher {
         self.replaced.retain(|(at, _)| now <= at + 1);
         let retired = self.retired.len();
         self.retired.retain(|version| version.last_expiry() > now);
-        let has_settled = |zone: &KeptZone| {
-            zone.timeline.entries().len() > zone.timeline.without_settled(now).entries().len()
-        };
+        let has_settled = |zone: &KeptZone| zone.timeline.has_settled(now);
         if !self.kept.zones.values().any(|zone| has_settled(zone)) {
             if retired != self.retired.len() {
                 self.post();
@@ -846,6 +870,17 @@ fn floor(kept: &Kept) -> Moment {
     }
 }
 
+/// Says whether a zone that was not read again is in force for everybody:
+/// then there is nothing to be published, to be hastened or to be noted.
+fn is_served(kept: &KeptZone, loaded: &LoadedZone, shared: &Shared) -> bool {
+    let newest = kept.timeline.newest();
+    Arc::ptr_eq(&kept.tables, &loaded.tables)
+        && Arc::ptr_eq(&newest.zone, &loaded.zone)
+        && Arc::ptr_eq(&newest.map, &shared.map)
+        && kept.timeline.entries().len() == 1
+        && kept.scheduled.is_none()
+}
+
 /// Says which keys of the configuration wait for a restart.
 fn note_restart(started_with: &Config, new: &Config, outcome: &mut Outcome) {
     let values = |list: &[Located<SocketAddr>]| -> Vec<_> {
@@ -874,22 +909,30 @@ fn note_restart(started_with: &Config, new: &Config, outcome: &mut Outcome) {
     }
 }
 
+/// Paths and texts.
+type Files = Vec<(PathBuf, Arc<str>)>;
+
+/// Returns the files of tables, or why that is not possible.
+fn files(tables: &Tables) -> Result<Files, String> {
+    tables.files().map_err(|error| format!("what was kept of it cannot be read: {error}"))
+}
+
 /// Returns the priority table among the files of a zone.
-fn priorities_of(tables: &Tables) -> Option<usize> {
+fn priorities_of(tables: &Tables, files: &Files) -> Option<usize> {
     let path = tables.path.join("priorities.toml");
-    tables.files.iter().position(|(file, _)| *file == path)
+    files.iter().position(|(file, _)| *file == path)
 }
 
 /// Returns tables with the priority table of others.
-fn with_priorities_of(tables: &Tables, others: &Tables) -> Tables {
-    let text = priorities_of(others).map(|at| others.files[at].1.clone());
-    let mut tables = tables.clone();
-    match (priorities_of(&tables), text) {
-        (Some(at), Some(text)) => tables.files[at].1 = text,
-        (Some(at), None) => drop(tables.files.remove(at)),
+fn with_priorities_of(tables: &Tables, others: &Tables) -> Result<Tables, String> {
+    let (mut own, other) = (files(tables)?, files(others)?);
+    let text = priorities_of(others, &other).map(|at| other[at].1.clone());
+    match (priorities_of(tables, &own), text) {
+        (Some(at), Some(text)) => own[at].1 = text,
+        (Some(at), None) => drop(own.remove(at)),
         (None, _) => {}
     }
-    tables
+    Ok(Tables::new(tables.path.clone(), own))
 }
 
 //============ Errors ========================================================

@@ -6,7 +6,8 @@ use rustc_hash::FxHashMap;
 
 use super::super::Bodies;
 use super::super::index::Index;
-use super::{NodeId, NodePart, Parts, RrsetPart, Status, VariantPart, Zone};
+use super::shape::{NodePart, RrsetPart, Shape, VariantPart};
+use super::{NodeId, Parts, Status, Zone};
 use crate::geo::RegionSet;
 use crate::wire::{LowerName, Name, Rtype};
 
@@ -77,6 +78,10 @@ impl Zone {
     /// operator wrote its serial, `has_own_serial` says so.
     pub fn new(nodes: &[NewNode], has_own_serial: bool) -> Self {
         let mut builder = Builder::default();
+        // Names come behind those that they are the ends of.
+        for node in nodes.iter().rev() {
+            builder.name(node.owner.as_wire());
+        }
         for node in nodes {
             builder.owner(node);
         }
@@ -94,12 +99,15 @@ impl Zone {
     pub fn to_octets(&self) -> Vec<u8> {
         // Writing to memory does not fail, and there is nothing that the
         // format cannot express.
-        postcard::to_stdvec(&self.parts).expect("plain lists can be written")
+        let Parts { octets, shape, has_own_serial } = &self.parts;
+        let kept = (octets, &**shape, has_own_serial);
+        postcard::to_stdvec(&kept).expect("plain lists can be written")
     }
 
     /// Reads a zone that was kept; none where the octets are none.
     pub fn from_octets(octets: &[u8]) -> Option<Self> {
-        Self::of_parts(postcard::from_bytes(octets).ok()?)
+        let (octets, shape, has_own_serial) = postcard::from_bytes::<(_, Shape, _)>(octets).ok()?;
+        Self::of_parts(Parts { octets, shape: shape.shared(), has_own_serial })
     }
 
     /// Returns the zone with another serial in its SOA record.
@@ -117,17 +125,17 @@ impl Zone {
     }
 
     fn of_parts(parts: Parts) -> Option<Self> {
-        let origin = Name::from_wire(parts.name(parts.nodes.first()?.owner)).ok()?;
+        let origin = Name::from_wire(parts.name(parts.shape.nodes.first()?.owner)).ok()?;
         let origin_labels = origin.label_count();
         let mut labels_max = 0;
-        let mut hashes = Vec::with_capacity(parts.nodes.len());
-        for node in &parts.nodes {
+        let mut hashes = Vec::with_capacity(parts.shape.nodes.len());
+        for node in &parts.shape.nodes {
             let name = LowerName::from_wire(parts.name(node.owner))?;
             labels_max = labels_max.max(name.label_count());
             hashes.push(name.hash());
         }
         let index = Index::new(hashes.into_iter());
-        let srv_count = srv_count(&parts);
+        let srv_count = srv_count(&parts.shape);
         let mut zone = Zone {
             origin,
             parts,
@@ -147,10 +155,10 @@ impl Zone {
     }
 }
 
-fn srv_count(parts: &Parts) -> u32 {
-    let ends = parts.rrsets.iter().skip(1).map(|rrset| rrset.variants);
-    let ends = ends.chain([parts.variants.len() as u32]);
-    let srv = parts.rrsets.iter().zip(ends).filter(|(rrset, _)| rrset.rtype == Rtype::SRV);
+fn srv_count(shape: &Shape) -> u32 {
+    let ends = shape.rrsets.iter().skip(1).map(|rrset| rrset.variants);
+    let ends = ends.chain([shape.variants.len() as u32]);
+    let srv = shape.rrsets.iter().zip(ends).filter(|(rrset, _)| rrset.rtype == Rtype::SRV);
     srv.map(|(rrset, end)| end - rrset.variants).sum()
 }
 
@@ -165,7 +173,7 @@ struct Builder {
     sets: Vec<RegionSet>,
     assignments: Vec<Box<[u8]>>,
 
-    /// Where each name is that has been written.
+    /// Where each name is that has been written, and each end of one.
     names: FxHashMap<Box<[u8]>, u32>,
 
     /// Where each list of records is that has been written: the names of a
@@ -177,7 +185,6 @@ struct Builder {
 }
 
 impl Builder {
-    /// Writes the names first: hosts refer to them.
     fn owner(&mut self, node: &NewNode) {
         let owner = self.name(node.owner.as_wire());
         let wildcard = node.wildcard.map_or(0, |id| id.0);
@@ -222,26 +229,31 @@ impl Builder {
         place
     }
 
+    /// Returns where a name is, which is written if need be.
     fn name(&mut self, wire: &[u8]) -> u32 {
         if let Some(known) = self.names.get(wire) {
             return *known;
         }
-        // A name has at most 255 octets.
-        let place = self.octets.push(&[&[wire.len() as u8], wire].concat());
-        self.names.insert(wire.into(), place);
+        let place = self.octets.push(wire);
+        let mut end = wire;
+        while let Some((len, rest)) = end.split_first()
+            && !self.names.contains_key(end)
+        {
+            self.names.insert(end.into(), place + (wire.len() - end.len()) as u32);
+            end = rest.get(usize::from(*len)..).unwrap_or_default();
+        }
         place
     }
 
     fn finish(self, has_own_serial: bool) -> Parts {
-        Parts {
-            octets: self.octets.0.into(),
+        let shape = Shape {
             nodes: self.nodes.into(),
             rrsets: self.rrsets.into(),
             variants: self.variants.into(),
             sets: self.sets.into(),
             assignments: self.assignments.into(),
-            has_own_serial,
-        }
+        };
+        Parts { octets: self.octets.0.into(), shape: shape.shared(), has_own_serial }
     }
 }
 
@@ -259,8 +271,8 @@ fn place<T: PartialEq>(list: &mut Vec<T>, value: T) -> u32 {
 
 /// The names and records of a zone, one after the other.
 ///
-/// A name is its length in one octet, then its wire format; see [`Records`]
-/// for the other.
+/// Names are in wire format, and one that is the end of another is not written
+/// a second time; see [`Records`] for the other.
 #[derive(Debug, Default)]
 struct Octets(Vec<u8>);
 
@@ -280,9 +292,20 @@ impl Octets {
 impl Parts {
     /// Returns a name in wire format.
     pub(super) fn name(&self, place: u32) -> &[u8] {
+        let rest = &self.octets[place as usize..];
+        let mut end = 0;
+        while rest[end] != 0 {
+            end += 1 + usize::from(rest[end]);
+        }
+        &rest[..=end]
+    }
+
+    /// Says whether a name is this one, which is in wire format.
+    pub(super) fn is_name(&self, place: u32, wire: &[u8]) -> bool {
+        // No name in wire format is the beginning of another one.
         let place = place as usize;
-        let len = usize::from(self.octets[place]);
-        &self.octets[place + 1..place + 1 + len]
+        let name = self.octets.get(place..place + wire.len());
+        name.is_some_and(|name| name.eq_ignore_ascii_case(wire))
     }
 
     /// Returns the records of a variant.

@@ -14,9 +14,13 @@
 //! views of places in these lists.
 
 mod build;
+mod shape;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::shape::{NodePart, RrsetPart, Shape, VariantPart};
 use super::Bodies;
 use super::index::Index;
 use crate::geo::{RegionId, RegionSet};
@@ -52,63 +56,17 @@ pub struct Zone {
     bodies: Bodies,
 }
 
-/// The lists of a zone.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+/// What a zone is made of.
+#[derive(Clone, Debug, Eq, PartialEq)]
 struct Parts {
     /// Names and records, one after the other; see `build`.
     octets: Box<[u8]>,
-    nodes: Box<[NodePart]>,
-    rrsets: Box<[RrsetPart]>,
-    variants: Box<[VariantPart]>,
 
-    /// Sets of regions, each once.
-    sets: Box<[RegionSet]>,
-
-    /// For every region the position of its variant; each list once.
-    assignments: Box<[Box<[u8]>]>,
+    /// Where what is in them.
+    shape: Arc<Shape>,
 
     /// Whether the operator wrote the SOA record's serial.
     has_own_serial: bool,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-struct NodePart {
-    /// Where its name is in the octets.
-    owner: u32,
-
-    /// The first of its RRsets; the last one is before the next node's first.
-    rrsets: u32,
-
-    /// The node of `*` directly below it; 0, the origin's, if there is none.
-    wildcard: u32,
-
-    status: Status,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-struct RrsetPart {
-    rtype: Rtype,
-    ttl: u32,
-
-    /// The first of its variants; the last one is before the next RRset's
-    /// first.
-    variants: u32,
-
-    /// Which assignment of regions it has, counted from 1; 0 if there is one
-    /// variant.
-    assignment: u32,
-
-    /// Of SRV RRsets, the number of the first variant among those of all.
-    slot: u32,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-struct VariantPart {
-    /// Where its records are in the octets.
-    records: u32,
-
-    /// Which set of regions sees it.
-    regions: u32,
 }
 
 impl Zone {
@@ -124,12 +82,12 @@ impl Zone {
 
     /// Returns the nodes in canonical order.
     pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> + Clone {
-        (0..self.parts.nodes.len() as u32).map(|at| self.node(NodeId(at)))
+        (0..self.parts.shape.nodes.len() as u32).map(|at| self.node(NodeId(at)))
     }
 
     /// Returns all RRsets, by their owners in canonical order.
     pub fn rrsets(&self) -> impl Iterator<Item = Rrset<'_>> + Clone {
-        (0..self.parts.rrsets.len()).map(|at| Rrset { zone: self, at })
+        (0..self.parts.shape.rrsets.len()).map(|at| Rrset { zone: self, at })
     }
 
     /// Returns the node of an id.
@@ -150,7 +108,7 @@ impl Zone {
 
     /// Returns how many variants all RRsets have together.
     pub fn variant_count(&self) -> usize {
-        self.parts.variants.len()
+        self.parts.shape.variants.len()
     }
 
     /// Returns how many variants the SRV RRsets have in all.
@@ -205,8 +163,9 @@ impl Zone {
     }
 
     fn get_hashed(&self, hash: u64, key: &[u8]) -> Option<Node<'_>> {
-        let owner = |at: u32| self.parts.name(self.parts.nodes[at as usize].owner);
-        let at = self.index.find(hash, |at| owner(at).eq_ignore_ascii_case(key))?;
+        let nodes = &self.parts.shape.nodes;
+        let is_it = |at: u32| self.parts.is_name(nodes[at as usize].owner, key);
+        let at = self.index.find(hash, is_it)?;
         Some(self.node(NodeId(at)))
     }
 
@@ -274,9 +233,9 @@ impl<'z> Node<'z> {
 
     /// Returns its RRsets.
     pub fn rrsets(self) -> impl Iterator<Item = Rrset<'z>> + Clone {
-        let nodes = &self.zone.parts.nodes;
+        let nodes = &self.zone.parts.shape.nodes;
         let end = nodes.get(self.at + 1).map(|next| next.rrsets as usize);
-        let end = end.unwrap_or(self.zone.parts.rrsets.len());
+        let end = end.unwrap_or(self.zone.parts.shape.rrsets.len());
         let zone = self.zone;
         (self.part().rrsets as usize..end).map(move |at| Rrset { zone, at })
     }
@@ -312,16 +271,16 @@ impl<'z> Node<'z> {
     }
 
     fn part(self) -> &'z NodePart {
-        &self.zone.parts.nodes[self.at]
+        &self.zone.parts.shape.nodes[self.at]
     }
 }
 
 /// A node of a zone, by its position in [`Zone::nodes`].
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct NodeId(pub u32);
 
 /// How the zone stands to a name.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum Status {
     /// The zone answers for it.
     Authoritative,
@@ -356,9 +315,9 @@ impl<'z> Rrset<'z> {
 
     /// Returns the different sets of records: one, unless it is steered.
     pub fn variants(self) -> impl Iterator<Item = Variant<'z>> + Clone {
-        let rrsets = &self.zone.parts.rrsets;
+        let rrsets = &self.zone.parts.shape.rrsets;
         let end = rrsets.get(self.at + 1).map(|next| next.variants as usize);
-        let end = end.unwrap_or(self.zone.parts.variants.len());
+        let end = end.unwrap_or(self.zone.parts.shape.variants.len());
         let zone = self.zone;
         (self.part().variants as usize..end).map(move |at| Variant { zone, at })
     }
@@ -387,13 +346,13 @@ impl<'z> Rrset<'z> {
 
     fn variant_at(self, region: RegionId) -> usize {
         let assignment = self.part().assignment as usize;
-        let list = assignment.checked_sub(1).map(|at| &self.zone.parts.assignments[at]);
+        let list = assignment.checked_sub(1).map(|at| &self.zone.parts.shape.assignments[at]);
         let at = list.and_then(|list| list.get(usize::from(region.0)));
         at.map_or(0, |at| usize::from(*at))
     }
 
     fn part(self) -> &'z RrsetPart {
-        &self.zone.parts.rrsets[self.at]
+        &self.zone.parts.shape.rrsets[self.at]
     }
 }
 
@@ -427,7 +386,7 @@ impl<'z> Variant<'z> {
 
     /// Returns the regions that see it: all, unless the RRset is steered.
     pub fn regions(self) -> &'z RegionSet {
-        &self.zone.parts.sets[self.part().regions as usize]
+        &self.zone.parts.shape.sets[self.part().regions as usize]
     }
 
     /// Returns the hosts in the zone that the records name and that have
@@ -445,7 +404,7 @@ impl<'z> Variant<'z> {
     }
 
     fn part(self) -> &'z VariantPart {
-        &self.zone.parts.variants[self.at]
+        &self.zone.parts.shape.variants[self.at]
     }
 }
 

@@ -1,0 +1,73 @@
+//! The same work on many items, by as many threads as there are processors.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// The most threads: beyond, the disk and the memory are the limit.
+const THREADS_MAX: usize = 8;
+
+/// How many items a thread takes at once.
+const SHARE: usize = 16;
+
+/// Does something with every item; returns the results in the order of items.
+///
+/// The threads end before it returns. A panic of one of them is passed on.
+pub fn map<T: Sync, R: Send>(items: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = cores.min(THREADS_MAX).min(items.len() / SHARE);
+    if threads <= 1 {
+        return items.iter().map(act).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let start = next.fetch_add(SHARE, Ordering::Relaxed);
+            let Some(rest) = items.get(start..) else { return done };
+            if rest.is_empty() {
+                return done;
+            }
+            let share = &rest[..SHARE.min(rest.len())];
+            done.push((start, share.iter().map(&act).collect::<Vec<R>>()));
+        }
+    };
+    let mut shares = thread::scope(|scope| {
+        // Where the system gives no more threads, those that there are do all.
+        let spawn = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads).filter_map(spawn).collect();
+        let mut shares = work();
+        for other in others {
+            match other.join() {
+                Ok(done) => shares.extend(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        shares
+    });
+    shares.sort_unstable_by_key(|(start, _)| *start);
+    shares.into_iter().flat_map(|(_, share)| share).collect()
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_stand_in_the_order_of_items_however_many_there_are() {
+        for count in [0, 1, 15, 16, 33, 1000] {
+            let items: Vec<usize> = (0..count).collect();
+            let doubled: Vec<usize> = items.iter().map(|item| item * 2).collect();
+            assert_eq!(map(&items, |item| item * 2), doubled);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "item 77")]
+    fn a_panic_is_passed_on() {
+        let items: Vec<usize> = (0..200).collect();
+        map(&items, |item| assert_ne!(*item, 77, "item {item}"));
+    }
+}
