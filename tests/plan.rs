@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use server::{Server, command, example_in};
 use support::{REGIONS, World};
-use trunkdns::daemon::{Publisher, Request, drain};
+use trunkdns::daemon::{Publisher, Request, drain, rollback};
 
 const ZONE: &str = r#"
 [soa]
@@ -70,6 +70,23 @@ fn files_that_are_served_change_nothing() {
     let (code, text) = plan(&world, "--exit-code");
     assert_eq!(code, Some(0), "{text}");
     assert!(text.starts_with("nothing would change: the files are what generation "), "{text}");
+}
+
+#[test]
+fn what_was_rolled_back_is_not_taken_in_and_the_plan_says_so() {
+    let mut world = world();
+    let mut publisher = serve(&world);
+    world.file(PRIORITIES, TABLE.replace("[\"sbc1.eu\"]", "[\"sbc2.us\"]"));
+    assert!(publisher.reload(&Request { now: true, ..Request::default() }).is_whole);
+    let request = rollback::Request { now: true, ..rollback::Request::default() };
+    assert!(publisher.rollback(&request).unwrap().is_whole);
+    drop(publisher);
+    let (code, text) = plan(&world, "--exit-code");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("a.test. was rolled back: its files are not taken in"), "{text}");
+    // Other tables are.
+    world.file(PRIORITIES, TABLE.replace("[\"sbc1.eu\"]", "[\"sbc1.us\"]"));
+    assert_eq!(plan(&world, "--exit-code").0, Some(1));
 }
 
 #[test]

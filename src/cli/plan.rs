@@ -48,7 +48,8 @@ pub(super) fn run(config: &Path, options: &Options) -> ExitCode {
     let Some(loaded) = loaded else {
         return fail("a shared file is refused, see above: a reload would change nothing");
     };
-    let plan = Plan::new(&kept, &loaded, &databases(&kept, &loaded), now);
+    let whose = databases(&kept, &loaded);
+    let plan = Plan::new(&kept, loaded, &whose, now);
     let text = match options.json {
         true => format!("{:#}\n", serde_json::json!(plan)),
         false => render(&plan, options.all),

@@ -8,7 +8,7 @@ use crate::config::model::RowKey;
 use crate::diag::Report;
 use crate::geo::{RegionMap, RegionTable};
 use crate::snapshot::{Status, Zone};
-use crate::state::{Kept, KeptZone, Tables};
+use crate::state::{Kept, KeptZone, Shared, Tables};
 use crate::wire::{Name, Rtype, is_within};
 
 /// Says why a new region map is held back, if it moves more than a share of
@@ -144,6 +144,36 @@ pub fn missing(known: &KeptZone, all: &Loaded) -> String {
         ),
         (false, false) => format!("{shown} is gone; `trunkdns reload --force` stops serving it"),
     }
+}
+
+/// Says that a zone's files hold what was rolled back, and nothing else since,
+/// if that is so.
+pub fn rolled_back(known: &KeptZone, zone: &LoadedZone) -> Option<String> {
+    let is_skipped = known.skipped.as_ref().is_some_and(|skipped| *skipped == zone.tables);
+    is_skipped.then(|| {
+        format!(
+            "{} was rolled back: its files are not taken in until they change, or by `trunkdns \
+             reload --force`",
+            zone.zone.origin()
+        )
+    })
+}
+
+/// Has the served region map stay where the files hold one that was rolled
+/// back, and nothing else since; says so if they do. `regions` is the region
+/// table that is served.
+pub fn keep_map(kept: &Kept, loaded: &mut Loaded, regions: Option<&RegionTable>) -> Option<String> {
+    let is_skipped = kept.skipped.is_some()
+        && kept.skipped == loaded.shared.fingerprint
+        && kept.shared.map.names() == loaded.shared.map.names();
+    loaded.regions = regions.filter(|_| is_skipped)?.clone();
+    let shared = Shared { config: loaded.shared.config.clone(), ..(*kept.shared).clone() };
+    loaded.shared = Arc::new(shared);
+    Some(format!(
+        "the region map was rolled back: {} and the databases are not taken in until they change, \
+         or by `trunkdns reload --force`",
+        kept.shared.regions.path.display()
+    ))
 }
 
 /// Says why a new zone is held back, if another zone has answered for its

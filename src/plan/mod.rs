@@ -27,7 +27,7 @@ use crate::config;
 use crate::config::model::Handover;
 use crate::daemon::load::{self, Loaded, LoadedZone};
 use crate::daemon::{drain, guard};
-use crate::geo::Databases;
+use crate::geo::{Databases, RegionTable};
 use crate::snapshot::{Change, Version};
 use crate::state::{Kept, KeptZone};
 
@@ -104,9 +104,12 @@ impl Plan {
     ///
     /// The databases are those of the files; they say whose the addresses are
     /// that move. `now` is in seconds since the Unix epoch.
-    pub fn new(kept: &Kept, loaded: &Loaded, databases: &Databases, now: u64) -> Self {
+    pub fn new(kept: &Kept, mut loaded: Loaded, databases: &Databases, now: u64) -> Self {
         let mut plan = Plan { generation: kept.generation, ..Plan::default() };
-        plan.hold(kept, loaded);
+        let regions = load::read_kept(&kept.shared.regions, config::read_regions);
+        plan.skip(kept, &mut loaded, regions.as_ref());
+        let loaded = &loaded;
+        plan.hold(kept, loaded, regions.as_ref());
         let handover = &loaded.config.handover;
         for zone in &loaded.zones {
             plan.zones.extend(zone_plan(kept, loaded, zone, (handover, now)));
@@ -138,16 +141,31 @@ impl Plan {
         self.zones.is_empty() && self.moves.is_empty() && self.held_back.is_empty()
     }
 
+    /// Notes what a reload would not take in because it was rolled back, and has
+    /// what is served stand for it.
+    fn skip(&mut self, kept: &Kept, loaded: &mut Loaded, regions: Option<&RegionTable>) {
+        self.notes.extend(guard::keep_map(kept, loaded, regions));
+        for zone in &mut loaded.zones {
+            let known = kept.zones.get(zone.zone.origin());
+            let skipped = known.and_then(|known| Some((known, guard::rolled_back(known, zone)?)));
+            if let Some((known, why)) = skipped {
+                self.notes.push(why);
+                (zone.zone, zone.tables) =
+                    (known.timeline.newest().zone.clone(), known.tables.clone());
+                zone.effective = None;
+            }
+        }
+    }
+
     /// Notes what a reload would hold back.
-    fn hold(&mut self, kept: &Kept, loaded: &Loaded) {
+    fn hold(&mut self, kept: &Kept, loaded: &Loaded, regions: Option<&RegionTable>) {
         let most = loaded.config.handover.most_moved;
         let moved = guard::moved(&kept.shared.map, &loaded.shared.map, most);
         self.held_back.extend(moved.map(|why| format!("everything: {why}")));
-        let regions = load::read_kept(&kept.shared.regions, config::read_regions);
         for zone in &loaded.zones {
             let name = zone.zone.origin();
             let why = match kept.zones.get(name) {
-                Some(known) => guard::accident(known, zone, loaded, regions.as_ref()),
+                Some(known) => guard::accident(known, zone, loaded, regions),
                 None => guard::takes_over(kept, name),
             };
             self.held_back.extend(why.map(|why| format!("{name} {why}")));

@@ -443,7 +443,11 @@ impl Publisher {
 
     fn take_in(&mut self, mut loaded: Loaded, request: &Request, outcome: &mut Outcome) {
         self.take_certificate(&loaded, outcome);
-        let is_map_skipped = !request.force && self.skip_map(&mut loaded, outcome);
+        let stays = (!request.force)
+            .then(|| guard::keep_map(&self.kept, &mut loaded, self.regions.as_ref()))
+            .flatten();
+        let is_map_skipped = stays.is_some();
+        outcome.notes.extend(stays);
         let most = loaded.config.handover.most_moved;
         let (old, new) = (&self.kept.shared.map, &loaded.shared.map);
         if !request.force
@@ -462,10 +466,12 @@ impl Publisher {
         let mut edits = Vec::new();
         let concerned = |zone: &&LoadedZone| request.concerns(zone.zone.origin());
         for zone in loaded.zones.iter().filter(concerned) {
-            if !request.force && self.skips(zone, outcome) {
-                continue;
-            }
             if let Some(known) = self.kept.zones.get(zone.zone.origin()) {
+                let skipped = guard::rolled_back(known, zone).filter(|_| !request.force);
+                if let Some(why) = skipped {
+                    outcome.notes.push(why);
+                    continue;
+                }
                 let leaving = drain::leaving(known, &zone.zone);
                 outcome.notes.extend(leaving.map(|name| drain::leaves(&name, known)));
             }

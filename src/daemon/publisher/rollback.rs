@@ -7,7 +7,7 @@ use super::{Next, Publisher};
 use crate::config;
 use crate::config::model::HandoverMode;
 use crate::daemon::board::Outcome;
-use crate::daemon::load::{Loaded, LoadedZone, read_kept};
+use crate::daemon::load::read_kept;
 use crate::daemon::publish::{Candidate, Common, Edit};
 use crate::state::{Kept, KeptZone, Shared};
 use crate::wire::Name;
@@ -149,41 +149,5 @@ impl Publisher {
             keeps_schedule: false,
         };
         Ok(Edit { origin: origin.clone(), candidate: Some(candidate) })
-    }
-
-    //--- What was rolled back
-
-    /// Says whether a zone's files hold what was rolled back, and nothing else
-    /// since.
-    pub(super) fn skips(&self, loaded: &LoadedZone, outcome: &mut Outcome) -> bool {
-        let origin = loaded.zone.origin();
-        let skipped = self.kept.zones.get(origin).and_then(|known| known.skipped.as_ref());
-        let is_skipped = skipped.is_some_and(|skipped| *skipped == loaded.tables);
-        if is_skipped {
-            outcome.notes.push(format!(
-                "{origin} was rolled back: its files are not taken in until they change, or by \
-                 `trunkdns reload --force`"
-            ));
-        }
-        is_skipped
-    }
-
-    /// Has the served region map stay where the files hold one that was rolled
-    /// back, and nothing else since; says whether they do.
-    pub(super) fn skip_map(&self, loaded: &mut Loaded, outcome: &mut Outcome) -> bool {
-        let kept = &self.kept.shared;
-        let is_skipped = self.kept.skipped.is_some()
-            && self.kept.skipped == loaded.shared.fingerprint
-            && kept.map.names() == loaded.shared.map.names();
-        let regions = self.regions.clone().filter(|_| is_skipped);
-        let Some(regions) = regions else { return false };
-        let shared = Shared { config: loaded.shared.config.clone(), ..(**kept).clone() };
-        (loaded.shared, loaded.regions) = (Arc::new(shared), regions);
-        outcome.notes.push(format!(
-            "the region map was rolled back: {} and the databases are not taken in until they \
-             change, or by `trunkdns reload --force`",
-            kept.regions.path.display()
-        ));
-        true
     }
 }
