@@ -720,6 +720,34 @@ fn the_identity_is_given_when_it_is_asked_for() {
     }
 }
 
+#[test]
+fn listed_networks_are_told_how_the_server_is_and_others_that_there_is_no_such_name() {
+    let mut world = world();
+    world.file(
+        "trunkdns.toml",
+        "[server]\nidentity = \"ns1\"\n[geoip]\ndatabases = []\nregions = \"regions.toml\"\n\
+         [admin]\nhealth-from = [\"10.2.0.0/16\"]\n",
+    );
+    let mut snapshot = world.load();
+    (snapshot.generation, snapshot.published) = (7, 1_000_000);
+    let name = "_TRUNKDNS.carrier.example.com.";
+    let ask = |from, qtype| question(name, qtype).from(from).at(1_000_060_000).ask(&snapshot);
+    let text = format!("{name} 0 TXT generation=7 age=60 node=ns1");
+    assert_eq!(ask(EU, "TXT").answers(), [text]);
+    assert!(ask(EU, "TXT").flags().contains("aa"));
+    for (from, qtype) in [(US, "TXT"), (EU, "A")] {
+        assert_eq!(ask(from, qtype).rcode(), "NXDOMAIN", "{from} {qtype}");
+    }
+    let below = question("x._trunkdns.carrier.example.com.", "TXT").from(EU).ask(&snapshot);
+    assert_eq!(below.rcode(), "NXDOMAIN");
+    // What the operator's own tables have there comes first.
+    let own =
+        format!("{}_trunkdns TXT \"own\"\n", world.text("zones/carrier.example.com/records.zone"));
+    world.file("zones/carrier.example.com/records.zone", own);
+    let answer = question(name, "TXT").from(EU).ask(&world.load());
+    assert_eq!(answer.data(), ["own"]);
+}
+
 //----------- EDNS and sizes (RFC 6891, RFC 2181 section 9) ------------------
 
 #[test]

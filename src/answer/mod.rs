@@ -20,6 +20,7 @@
 mod body;
 mod change;
 mod exchange;
+mod health;
 mod identity;
 mod resolve;
 mod said;
@@ -316,6 +317,9 @@ fn respond<'s>(
         Ok(timeline) => timeline,
         Err(resolution) => return write(query, &exchange, &resolution, &Ttls::default(), out),
     };
+    if let Some(resolution) = health::resolve(snapshot, timeline, client, now, question) {
+        return write(query, &exchange, &resolution, &Ttls::default(), out);
+    }
     let prefix = exchange.steering_prefix();
     let address = prefix.unwrap_or(client.address);
     let view = timeline.view(address, now);

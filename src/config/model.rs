@@ -270,6 +270,9 @@ pub struct Admin {
 
     /// Names of hosts by which these may be asked for, beside addresses.
     pub http_names: Vec<String>,
+
+    /// Networks that are answered about the server's health by DNS.
+    pub health_from: Vec<Located<IpNet>>,
 }
 
 //----------- ZoneTables -----------------------------------------------------

@@ -109,7 +109,9 @@ fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server 
         keep: fields.or("keep", days(30), report, |item, report| item.duration(keep, report)),
         watch: fields.or("watch", true, report, Item::boolean),
         production: fields.or("production", false, report, Item::boolean),
-        proxy_from: fields.or("proxy-from", Vec::new(), report, balancers),
+        proxy_from: fields.or("proxy-from", Vec::new(), report, |item, report| {
+            few_networks(item, "load balancers", report)
+        }),
         account: account(&mut fields, report),
         sandbox: fields.or("sandbox", true, report, Item::boolean),
     };
@@ -117,16 +119,16 @@ fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server 
     server
 }
 
-/// Reads the networks of load balancers, few enough to look at each of them.
-fn balancers(item: Item<'_>, report: &mut Report) -> Option<Vec<Located<IpNet>>> {
-    const BALANCERS_MAX: usize = 64;
+/// Reads networks, few enough to look at each of them; `of` says whose they are.
+fn few_networks(item: Item<'_>, of: &str, report: &mut Report) -> Option<Vec<Located<IpNet>>> {
+    const NETWORKS_MAX: usize = 64;
     let span = item.span();
     let networks = item.set(report, network)?;
-    if networks.len() > BALANCERS_MAX {
+    if networks.len() > NETWORKS_MAX {
         report.add(Finding::new(
             Code::TooMany,
             span,
-            format!("{} load balancers, of {BALANCERS_MAX} at most", networks.len()),
+            format!("{} networks of {of}, of {NETWORKS_MAX} at most", networks.len()),
             "list the networks that they are in",
         ));
         return None;
@@ -231,6 +233,9 @@ fn admin(mut fields: Fields<'_>, server: &mut Server, report: &mut Report) -> Ad
                 item.set(report, |item, report| item.string(report).map(str::to_owned))
             })
             .map_or_else(Vec::new, |names| names.into_iter().map(|name| name.value).collect()),
+        health_from: fields.or("health-from", Vec::new(), report, |item, report| {
+            few_networks(item, "health checks", report)
+        }),
     };
     fields.finish(report);
     admin
@@ -346,6 +351,7 @@ mod tests {
             [admin]
             control-group = "dnsops"
             http = "[::1]:8053"
+            health-from = ["198.51.100.0/24"]
             [check]
             allow = ["database-old", "ttl-short"]
             "#,
@@ -390,6 +396,7 @@ mod tests {
         assert_eq!(config.handover.longest, Duration::from_secs(600));
         assert_eq!((config.handover.most_moved, config.handover.spread_ttl), (100, 10));
         assert_eq!(config.admin.http.map(|at| at.port()), Some(8053));
+        assert_eq!(config.admin.health_from[0].value.to_string(), "198.51.100.0/24");
         assert_eq!(config.allow, [Code::DatabaseOld, Code::TtlShort]);
     }
 

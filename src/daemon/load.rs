@@ -184,6 +184,7 @@ pub fn settings(config: &Config, secrets: Option<CookieSecrets>) -> Settings {
         cookie_secrets: secrets.unwrap_or_else(secret::of_this_process),
         spread_ttl: config.handover.spread_ttl,
         policy: Arc::new(Policy::new(&config.limit, &config.customers)),
+        health_from: config.admin.health_from.iter().map(|network| network.value).collect(),
         balancers: config.server.proxy_from.iter().map(|network| network.value).collect(),
     }
 }

@@ -44,6 +44,10 @@ pub struct Snapshot {
     /// Counts publications, from 1.
     pub generation: u64,
 
+    /// When the last of them was, in seconds since the Unix epoch; 0 if that is
+    /// not known.
+    pub published: u64,
+
     /// What answers say beside records.
     pub settings: Settings,
 
@@ -72,7 +76,7 @@ impl Snapshot {
         // A name has at most 127 labels.
         let level = |timeline: &Arc<Timeline>| 1 << origin(timeline).label_count();
         let levels = timelines.iter().fold(0, |levels, timeline| levels | level(timeline));
-        Snapshot { generation, settings, timelines, index, levels }
+        Snapshot { generation, published: 0, settings, timelines, index, levels }
     }
 
     /// Returns the timeline of the zone that a name is in: the one with the
@@ -190,6 +194,9 @@ pub struct Settings {
 
     /// Whom to answer how often, and whom to count.
     pub policy: Arc<Policy>,
+
+    /// Networks that are told about the server's health.
+    pub health_from: Arc<[IpNet]>,
 
     /// Load balancers that say by the PROXY protocol who asks.
     pub balancers: Arc<[IpNet]>,

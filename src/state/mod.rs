@@ -115,7 +115,9 @@ impl Kept {
     /// Returns the snapshot that answers by it.
     pub fn snapshot(&self, settings: &Settings) -> Snapshot {
         let timelines = self.zones.values().map(|zone| zone.timeline.clone());
-        Snapshot::new(self.generation, settings.clone(), timelines)
+        let mut snapshot = Snapshot::new(self.generation, settings.clone(), timelines);
+        snapshot.published = self.time;
+        snapshot
     }
 }
 
