@@ -28,6 +28,7 @@
 //! - [`lint`]: what can be served and will not do what was meant.
 //! - [`limit`]: who is answered how often.
 //! - [`transport`]: sockets around the answer core.
+//! - [`log`]: which client was given what, and whether a call fits that.
 //! - [`explain`]: why a client gets its answer.
 //! - [`daemon`]: loading, publishing, wiring, signals, commands.
 //! - [`clock`]: the server's clock, for the two above.
@@ -60,6 +61,7 @@ pub mod genesys;
 pub mod geo;
 pub mod limit;
 pub mod lint;
+pub mod log;
 pub mod offline;
 pub mod parallel;
 pub mod plan;

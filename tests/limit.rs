@@ -80,7 +80,8 @@ impl Site {
             read: PATIENCE,
             write: PATIENCE,
         };
-        let transports = transport::start(vec![listener], None, snapshot, clock, &tcp).unwrap();
+        let transports =
+            transport::start(vec![listener], None, snapshot, clock, &tcp, None).unwrap();
         drop(context);
         Site { runtime, transports, address }
     }

@@ -4,8 +4,8 @@
 #[path = "support/server.rs"]
 mod server;
 
-use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
@@ -17,7 +17,7 @@ use trunkdns::privileges::sandbox::{self, Paths};
 fn what_the_server_needs_is_left_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    for name in ["etc", "state", "run", "other"] {
+    for name in ["etc", "state", "run", "log", "other"] {
         fs::create_dir(path(name)).unwrap();
         fs::write(path(name).join("file"), name).unwrap();
     }
@@ -27,6 +27,7 @@ fn what_the_server_needs_is_left_and_nothing_else() {
         read: [path("etc/file")].into(),
         state: path("state"),
         control: path("run/control.sock"),
+        log: Some(path("log/decisions.jsonl")),
         ports: Vec::new(),
     });
     let in_force = sandbox::in_force().unwrap();
@@ -48,6 +49,10 @@ fn what_the_server_needs_is_left_and_nothing_else() {
         denied(File::open(path("run/file")).map(drop));
         denied(File::create(path("etc/new")).map(drop));
         denied(File::create(path("run/new")).map(drop));
+        let log = || OpenOptions::new().append(true).create(true).open(path("log/decisions.jsonl"));
+        log().unwrap().write_all(b"{}\n").unwrap();
+        denied(File::open(path("log/file")).map(drop));
+        denied(fs::remove_file(path("log/file")));
         denied(fs::remove_file(path("etc/file")));
         denied(File::open("/etc/shadow").map(drop));
         assert!(sandbox::forbids(&path("other/file")) && sandbox::forbids(&path("gone/file")));

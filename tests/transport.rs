@@ -326,7 +326,7 @@ fn start(tcp: Tcp) -> (SocketAddr, Transports) {
     let address = listener.address;
     let snapshot = Arc::new(ArcSwap::from_pointee(world().load()));
     let clock = Arc::new(Clock::new(clock::wall()));
-    (address, transport::start(vec![listener], None, snapshot, clock, &tcp).unwrap())
+    (address, transport::start(vec![listener], None, snapshot, clock, &tcp, None).unwrap())
 }
 
 fn limits() -> Tcp {

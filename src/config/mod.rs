@@ -19,6 +19,7 @@ mod certificate;
 mod directory;
 mod encrypted;
 mod limit;
+mod log;
 mod master;
 mod priorities;
 mod rdata;

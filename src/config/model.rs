@@ -5,6 +5,7 @@
 //! reported where it was written.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,6 +47,9 @@ pub struct Config {
 
     /// `[admin]`
     pub admin: Admin,
+
+    /// `[log]`
+    pub log: Log,
 
     /// `[check] allow`: warnings that are not shown.
     pub allow: Vec<Code>,
@@ -273,6 +277,54 @@ pub struct Admin {
 
     /// Networks that are answered about the server's health by DNS.
     pub health_from: Vec<Located<IpNet>>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// Where lines go; without it there are none.
+    pub file: Option<LogFile>,
+
+    /// The socket of a dnstap reader; without it nobody is sent frames.
+    pub dnstap: Option<PathBuf>,
+
+    /// One question of a network in so many is logged.
+    pub sample: u32,
+
+    /// Networks of the clients that are logged; none are all.
+    pub networks: Vec<Located<IpNet>>,
+
+    /// Regions of the clients that are logged; none are all.
+    pub regions: Vec<Located<String>>,
+}
+
+/// `[log] file`
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum LogFile {
+    /// Standard output.
+    Stdout,
+
+    /// A file, which is added to.
+    Path(PathBuf),
+}
+
+impl LogFile {
+    /// Returns the path, where there is one.
+    pub fn path(&self) -> Option<&PathBuf> {
+        match self {
+            LogFile::Stdout => None,
+            LogFile::Path(path) => Some(path),
+        }
+    }
+}
+
+impl fmt::Display for LogFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogFile::Stdout => f.write_str("standard output"),
+            LogFile::Path(path) => path.display().fmt(f),
+        }
+    }
 }
 
 //----------- ZoneTables -----------------------------------------------------

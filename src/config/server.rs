@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::allow::allow;
 use super::encrypted::{encrypted, located_path};
 use super::limit::{customers, limit, network};
+use super::log::log;
 use super::model::{
     Account, Admin, Checks, Config, Geoip, Handover, HandoverMode, Server, Tcp, Zones,
 };
@@ -81,9 +82,10 @@ fn config(mut root: Fields<'_>, folder: &Path, report: &mut Report) -> Config {
     let zones = zones(root.section("zones", report), folder, report);
     let handover = handover(root.section("handover", report), report);
     let admin = admin(root.section("admin", report), &mut server, report);
+    let log = log(root.section("log", report), report);
     let allow = allow(root.section("check", report), report);
     root.finish(report);
-    Config { server, tcp, encrypted, limit, customers, geoip, zones, handover, admin, allow }
+    Config { server, tcp, encrypted, limit, customers, geoip, zones, handover, admin, log, allow }
 }
 
 fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server {
@@ -250,7 +252,7 @@ fn days(count: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::LimitMode;
+    use crate::config::model::{LimitMode, LogFile};
     use crate::diag::Code;
 
     fn read(text: &str) -> (Config, usize) {
@@ -292,6 +294,9 @@ mod tests {
         assert_eq!((config.handover.most_moved, config.handover.spread_ttl), (50, 0));
         assert_eq!(config.admin.http, None);
         assert!(config.allow.is_empty());
+        assert!(config.log.file.is_none() && config.log.dnstap.is_none());
+        assert_eq!(config.log.sample, 1);
+        assert!(config.log.networks.is_empty() && config.log.regions.is_empty());
     }
 
     #[test]
@@ -352,6 +357,12 @@ mod tests {
             control-group = "dnsops"
             http = "[::1]:8053"
             health-from = ["198.51.100.0/24"]
+            [log]
+            file = "log/decisions.jsonl"
+            dnstap = "/run/dnstap.sock"
+            sample = 100
+            networks = ["192.0.2.0/24"]
+            regions = ["us-east"]
             [check]
             allow = ["database-old", "ttl-short"]
             "#,
@@ -398,6 +409,20 @@ mod tests {
         assert_eq!(config.admin.http.map(|at| at.port()), Some(8053));
         assert_eq!(config.admin.health_from[0].value.to_string(), "198.51.100.0/24");
         assert_eq!(config.allow, [Code::DatabaseOld, Code::TtlShort]);
+        let log = config.log;
+        let path = Path::new("/etc/trunkdns/log/decisions.jsonl");
+        assert_eq!(log.file, Some(LogFile::Path(path.into())));
+        assert_eq!(log.dnstap.as_deref(), Some(Path::new("/run/dnstap.sock")));
+        assert_eq!((log.sample, &log.regions[0].value[..]), (100, "us-east"));
+        assert_eq!(log.networks[0].value.to_string(), "192.0.2.0/24");
+    }
+
+    #[test]
+    fn a_log_that_goes_nowhere_is_found() {
+        assert_eq!(read("[log]\nsample = 10").1, 1);
+        assert_eq!(read("[log]\nsample = 0").1, 1);
+        let (config, findings) = read("[log]\nfile = 'stdout'\nsample = 10");
+        assert_eq!((config.log.file, findings), (Some(LogFile::Stdout), 0));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::compile;
 use crate::config::model::{Checks, Config, ZoneTables};
 use crate::config::{self, Certificate, ZoneFolder};
-use crate::diag::{Code, Finding, Look, Report, Severity, Sources};
+use crate::diag::{Code, Finding, Look, Report, Severity, Sources, words};
 use crate::geo::{CloudLists, Databases, RegionMap, RegionTable, Rules};
 use crate::lint::{self, Context, Servers};
 use crate::parallel;
@@ -67,6 +67,9 @@ fn read(
     let regions = config::read_regions(sources, &config.geoip.regions, report);
     let regions_text = tables_of(&config.geoip.regions, sources, first);
     let basis = basis(&config_text, &regions_text);
+    if let Some(regions) = &regions {
+        check_log(&config, regions, report);
+    }
     let shared = regions.as_ref().and_then(|regions| {
         let files = SharedFiles { config: &config, regions, config_text, regions_text, now };
         files.compile(known.map(|known| &*known.shared), sources, report)
@@ -95,6 +98,18 @@ fn read(
     let settings = settings(&config, secrets);
     let folders = folders.into_iter().collect();
     Some(Loaded { config, settings, certificate, regions, shared, zones, folders })
+}
+
+/// Reports regions of `[log]` that there are not: nothing would be logged.
+fn check_log(config: &Config, regions: &RegionTable, report: &mut Report) {
+    let names = regions.regions.iter().map(|region| &*region.name);
+    for region in &config.log.regions {
+        if regions.find(&region.value).is_none() {
+            let message = format!("the region `{}` is not declared", region.value);
+            let help = words::suggest(&region.value, names.clone(), "list regions of the table");
+            report.add(Finding::new(Code::UnknownRegion, region.span, message, help));
+        }
+    }
 }
 
 //----------- Loaded ---------------------------------------------------------

@@ -49,7 +49,8 @@ use self::process::Process;
 use self::status::{Status, Surroundings};
 use crate::clock;
 use crate::config;
-use crate::config::model::Config;
+use crate::config::model::{Config, LogFile};
+use crate::log::Journal;
 use crate::privileges::notify::Notifier;
 use crate::privileges::{self, Binder, sandbox};
 use crate::snapshot::Snapshot;
@@ -96,9 +97,11 @@ async fn run(path: PathBuf, binder: Binder, ready: impl FnOnce(String)) -> Resul
     let certificates = publisher.certificates().clone();
     let bound = binder.run(move || bind_all(&config, certificates)).map_err(Error::Runtime)??;
     let Bound { sockets, mut control, http } = bound;
+    let journal = open_log(publisher.config())?;
     let threads = prepare_threads(&publisher, &sockets.listeners).map_err(Error::Runtime)?;
     let mut server = Server::new(&publisher, &sockets);
-    let transports = start_transports(sockets, &publisher, &threads).map_err(Error::Runtime)?;
+    let transports = start_transports(sockets, &publisher, &threads, journal);
+    let transports = transports.map_err(Error::Runtime)?;
     server.counters = transports.counters().clone();
     let server = Arc::new(server);
     let names = publisher.config().admin.http_names.clone();
@@ -118,6 +121,8 @@ async fn run(path: PathBuf, binder: Binder, ready: impl FnOnce(String)) -> Resul
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
+                // Whatever becomes of the files: it may have been moved away.
+                transports.reopen_log();
                 let request = Request { by: "SIGHUP".into(), ..Request::default() };
                 // The plane lives as long as `jobs`.
                 let _ = jobs.send(Job::Reload { request, reply: None });
@@ -140,6 +145,15 @@ async fn start(path: PathBuf) -> Result<Publisher, Error> {
     std::thread::Builder::new().name("start".into()).spawn(read).map_err(Error::Runtime)?;
     let panicked = |_| Error::Runtime(io::Error::other("reading the files has panicked"));
     started.await.map_err(panicked)?.map_err(Error::Start)
+}
+
+/// Opens the decision log, if there is to be one, while whoever starts the
+/// server is told why not.
+fn open_log(config: &Config) -> Result<Option<Journal>, Error> {
+    Journal::open(&config.log, config.server.identity.as_deref()).map_err(|source| {
+        let path = config.log.file.as_ref().and_then(LogFile::path).cloned();
+        Error::Log { path: path.unwrap_or_default(), source }
+    })
 }
 
 /// Enters the sandbox, and returns the threads that connections are served by,
@@ -168,11 +182,13 @@ fn start_transports(
     sockets: Sockets,
     publisher: &Publisher,
     threads: &Threads,
+    journal: Option<Journal>,
 ) -> io::Result<Transports> {
     let (served, clock) = (publisher.served().clone(), publisher.clock().clone());
     let _inside = threads.0.as_ref().map(Runtime::enter);
     let Sockets { listeners, encrypted } = sockets;
-    transport::start(listeners, encrypted, served, clock, &publisher.config().tcp)
+    let limits = &publisher.config().tcp;
+    transport::start(listeners, encrypted, served, clock, limits, journal)
 }
 
 //----------- Server ---------------------------------------------------------
@@ -476,6 +492,14 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// The decision log cannot be written.
+    Log {
+        /// The path of `[log] file`.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+
     /// None of the addresses exists on this host.
     NoListener,
 
@@ -510,6 +534,15 @@ impl fmt::Display for Error {
             Error::Http { address, source } => {
                 write!(f, "cannot listen on {address} ([admin] http): {source}")
             }
+            Error::Log { path, source } => {
+                let folder = path.parent().unwrap_or(path);
+                let why = privileges::explain_write(folder, source);
+                write!(f, "cannot write {} ([log] file): {why}", path.display())?;
+                match source.kind() {
+                    io::ErrorKind::NotFound => write!(f, "; make the folder {}", folder.display()),
+                    _ => Ok(()),
+                }
+            }
             Error::Privileges(error) => error.fmt(f),
             Error::Start(error) => error.fmt(f),
             Error::NoListener => f.write_str("no address of [server] listen exists on this host"),
@@ -524,6 +557,7 @@ impl std::error::Error for Error {
             Error::Bind { source, .. }
             | Error::Control { source, .. }
             | Error::Http { source, .. }
+            | Error::Log { source, .. }
             | Error::Runtime(source) => Some(source),
             Error::Start(error) => Some(error),
             Error::Privileges(error) => Some(error),

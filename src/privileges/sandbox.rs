@@ -1,8 +1,8 @@
 //! What the process may still reach while it answers, by Landlock and seccomp.
 //!
 //! - Files: it reads the folders of the files that the configuration named at
-//!   the start, and the list of users; it writes the state folder and the
-//!   control socket.
+//!   the start, and the list of users; it writes the state folder, the control
+//!   socket and the folder of the decision log.
 //! - TCP: it takes connections that come in, opens none but to the ports of its
 //!   own, and binds no port.
 //! - Processes: it runs no program, traces none and sends no signals.
@@ -47,6 +47,10 @@ pub struct Paths {
 
     /// The control socket.
     pub control: PathBuf,
+
+    /// The file of the decision log, if there is one: it is written, and made
+    /// anew when it was moved away.
+    pub log: Option<PathBuf>,
 
     /// The ports that it answers on, and asks itself on whether it does.
     pub ports: Vec<u16>,
@@ -189,6 +193,7 @@ fn restrict_files(folders: &[PathBuf], paths: &Paths) -> Part {
     const ABI_KNOWN: ABI = ABI::V6;
     let control = paths.control.parent().unwrap_or(Path::new("."));
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let log = paths.log.as_deref().map(written);
     let program_or_device = AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock;
     let ports = || {
         paths.ports.iter().map(|port| {
@@ -209,6 +214,14 @@ fn restrict_files(folders: &[PathBuf], paths: &Paths) -> Part {
                 AccessFs::from_all(ABI_KNOWN) & !program_or_device,
             ))?
             .add_rules(path_beneath_rules([control], AccessFs::MakeSock | AccessFs::RemoveFile))?
+            .add_rules(path_beneath_rules(
+                log.as_ref().filter(|path| path.is_dir()),
+                AccessFs::WriteFile | AccessFs::MakeReg,
+            ))?
+            .add_rules(path_beneath_rules(
+                log.as_ref().filter(|path| !path.is_dir()),
+                AccessFs::WriteFile,
+            ))?
             .add_rules(ports())?
             .restrict_self()
     };
@@ -221,6 +234,15 @@ fn restrict_files(folders: &[PathBuf], paths: &Paths) -> Part {
         Err(error) => Err(error.to_string()),
     };
     ("files", result)
+}
+
+/// Returns what is to be written for a log: its folder, since the file may be
+/// moved away, or what is no regular file and stays.
+#[cfg(target_os = "linux")]
+fn written(log: &Path) -> PathBuf {
+    let is_special = fs::metadata(log).is_ok_and(|metadata| !metadata.is_file());
+    let folder = log.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if is_special { log.to_owned() } else { folder.unwrap_or(Path::new(".")).to_owned() }
 }
 
 #[cfg(not(target_os = "linux"))]

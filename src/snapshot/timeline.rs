@@ -58,7 +58,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::Version;
 use crate::geo;
-use crate::wire::Name;
+use crate::wire::{Name, Rtype};
 
 //----------- Timeline -------------------------------------------------------
 
@@ -512,6 +512,21 @@ impl Network {
             }
         }
         Network { hash: hasher.finish() }
+    }
+
+    /// Returns a number for a question of the network: the same on every server
+    /// and in every release.
+    ///
+    /// `name` is in wire format; its letter case does not count.
+    pub fn hash_question(self, name: &[u8], rtype: Rtype) -> u64 {
+        let mut hasher = SipHasher24::new_with_keys(0, self.hash);
+        let mut lower = [0; Name::MAX_LEN];
+        let lower = &mut lower[..name.len().min(Name::MAX_LEN)];
+        lower.copy_from_slice(&name[..lower.len()]);
+        lower.make_ascii_lowercase();
+        hasher.write(lower);
+        hasher.write(&rtype.0.to_be_bytes());
+        hasher.finish()
     }
 
     /// Returns a TTL lowered by at most a share, in percent: by a fixed amount

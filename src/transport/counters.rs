@@ -97,12 +97,17 @@ counters! {
     Event ProtocolErrors "protocol-errors" "Requests and streams that carry no message."
     Event AcceptErrors "accept-errors" "Failures to accept a connection, descriptors aside."
     Event AcceptPauses "accept-pauses" "Pauses in accepting connections: no descriptors left."
+    Event LogLost "log-lost" "Messages that neither log nor dnstap has: the queue was full."
+    Event LogWritten "log-written" "Lines of the decision log that were written."
+    Event LogUnwritten "log-unwritten" "Lines of the decision log that the system did not take."
+    Event DnstapSent "dnstap-sent" "Messages that were sent to the reader of dnstap."
+    Event DnstapLost "dnstap-lost" "Messages that no reader of dnstap took in time."
 }
 
 impl Counter {
     /// Returns the counter of a cause, but for malformed messages, which are
     /// counted by their reason.
-    fn of(cause: Cause) -> Result<Self, Reason> {
+    pub(crate) fn of(cause: Cause) -> Result<Self, Reason> {
         Ok(match cause {
             Cause::Answered => Counter::Answered,
             Cause::Identity => Counter::Identity,
@@ -447,7 +452,7 @@ impl Default for Lane {
 }
 
 /// Counts, one way or the other.
-pub(super) trait Tally {
+pub(crate) trait Tally {
     /// Adds to a cell; returns what was there.
     fn add_to_cell(&mut self, cell: usize, count: u64) -> u64;
 
@@ -539,7 +544,7 @@ impl Tally for OwnLane {
 
 /// A lane with several writers.
 #[derive(Clone, Debug)]
-pub(super) struct SharedLane {
+pub(crate) struct SharedLane {
     lane: Arc<Lane>,
     writer: usize,
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 compile_error!("a panic must be caught: build with `panic = \"unwind\"`");
 
 /// Runs something; returns what the panic said if there was one.
-pub(super) fn run<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn run<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     install_hook();
     GUARDED.set(true);
     let result = panic::catch_unwind(AssertUnwindSafe(body));
@@ -48,7 +48,7 @@ fn install_hook() {
 
 /// Lets something through once a minute, and counts what it holds back.
 #[derive(Debug)]
-pub(super) struct Occasionally {
+pub(crate) struct Occasionally {
     /// When the next may pass, in milliseconds since the first.
     next: AtomicU64,
 
@@ -61,13 +61,13 @@ impl Occasionally {
     const PAUSE: Duration = Duration::from_secs(60);
 
     /// Returns one that lets the first through.
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Occasionally { next: AtomicU64::new(0), held_back: AtomicU64::new(0) }
     }
 
     /// Lets this one through, with the number of those held back since the
     /// last that was, or holds it back.
-    pub(super) fn pass(&self) -> Option<u64> {
+    pub(crate) fn pass(&self) -> Option<u64> {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         self.pass_at(START.elapsed())
     }

@@ -43,14 +43,17 @@ use tokio_rustls::TlsAcceptor;
 pub use self::listener::{Encrypted, Listener};
 pub use self::tls::Certificates;
 
+pub(crate) use self::guard::Occasionally;
+
 use self::connections::Connections;
-use self::counters::{Counter, Counters, Tally};
+use self::counters::{Counter, Counters, Protocol, Tally};
 use self::session::Service;
 use self::tcp::{Dialect, bound_by_descriptors};
 use crate::answer::{self, Client, Outcome, Verdict};
 use crate::clock::Clock;
 use crate::config::model::Tcp;
 use crate::limit::{self, Decision, Limiter};
+use crate::log::{Journal, Note, Pen, Running, SharedPens, ZoneNote};
 use crate::snapshot::{Moment, Snapshot};
 
 /// How long clients are listened to once the server stops: what they sent
@@ -69,6 +72,7 @@ pub fn start(
     snapshot: Arc<ArcSwap<Snapshot>>,
     clock: Arc<Clock>,
     limits: &Tcp,
+    mut journal: Option<Journal>,
 ) -> io::Result<Transports> {
     let listen: Arc<[SocketAddr]> = listeners.iter().map(|listener| listener.address).collect();
     let limiter = limiter()?;
@@ -83,6 +87,8 @@ pub fn start(
                 limiter: limiter.clone(),
                 clock: clock.clone(),
                 lane: counters.add_udp(),
+                pen: journal.as_mut().map(Journal::pen),
+                local: address,
                 listen: listen.clone(),
                 stop: udp.stop.clone(),
             };
@@ -92,7 +98,10 @@ pub fn start(
     let most = bound_by_descriptors(limits.connections);
     let connections = Arc::new(Connections::new(most, limits.connections_per_network));
     let handshake = encrypted.as_ref().map_or(Duration::ZERO, |encrypted| encrypted.handshake);
-    let service = Service { snapshot, limiter, clock, limits: limits.clone(), handshake };
+    // As many as threads serve connections.
+    let threads = tokio::runtime::Handle::current().metrics().num_workers();
+    let pens = journal.as_mut().map(|journal| journal.shared_pens(threads));
+    let service = Service { snapshot, limiter, clock, limits: limits.clone(), handshake, pens };
     let service = Arc::new(service);
     let (stop, stopped) = watch::channel(None);
     if let Some(Encrypted { tls, quic, https, path, certificates, .. }) = encrypted {
@@ -114,7 +123,11 @@ pub fn start(
         let (connections, service) = (connections.clone(), service.clone());
         tcp::start(listener, dialect, connections, service, stopped.clone(), &mut counters)?;
     }
-    Ok(Transports { counters: Arc::new(counters), udp, stop })
+    let log = journal.map(|journal| {
+        let lanes = Protocol::ALL.map(|protocol| counters.add_shared(protocol));
+        journal.start(lanes)
+    });
+    Ok(Transports { log: log.transpose()?, counters: Arc::new(counters), udp, stop })
 }
 
 /// Returns a limiter for all transports, with a key that nobody knows.
@@ -133,6 +146,58 @@ struct Responder<'a> {
     now: Moment,
 }
 
+/// Where an exchange is noted, and between whom it is.
+struct Noting<'a> {
+    pens: Pens<'a>,
+    protocol: Protocol,
+
+    /// The port is 0 where a load balancer stands between.
+    client: SocketAddr,
+    server: SocketAddr,
+}
+
+/// What a note is written with.
+enum Pens<'a> {
+    Own(&'a mut Pen),
+    Shared(&'a SharedPens),
+}
+
+impl Noting<'_> {
+    /// Notes what became of a message, and counts where there is no room.
+    #[inline(never)]
+    fn note(
+        self,
+        tally: &mut impl Tally,
+        (snapshot, now): (&Snapshot, Moment),
+        outcome: &Outcome<'_>,
+        (message, response): (&[u8], &[u8]),
+    ) {
+        let note = Note {
+            now,
+            generation: snapshot.generation,
+            protocol: self.protocol,
+            client: self.client,
+            server: self.server,
+            cause: outcome.cause,
+            truncated: outcome.truncated,
+            zone: outcome.source.map(|source| ZoneNote {
+                origin: source.version.zone.origin().as_wire(),
+                serial: source.version.zone.serial(),
+                region: source.version.map.name(source.region),
+            }),
+            message,
+            response,
+        };
+        let has_room = match self.pens {
+            Pens::Own(pen) => pen.write(&note),
+            Pens::Shared(pens) => pens.write(&note),
+        };
+        if !has_room {
+            tally.count(Counter::LogLost);
+        }
+    }
+}
+
 impl Responder<'_> {
     /// Answers a message, whatever it is, and counts what became of it.
     ///
@@ -142,6 +207,7 @@ impl Responder<'_> {
         &self,
         tally: &mut impl Tally,
         client: &Client,
+        noting: Option<Noting<'_>>,
         message: &[u8],
         out: &mut [u8],
     ) -> Option<usize> {
@@ -158,7 +224,16 @@ impl Responder<'_> {
         if let Some(begun) = begun {
             tally.took(begun.elapsed());
         }
-        conclude(tally, self.now, message, guarded)
+        let outcome = conclude(tally, self.now, message, guarded)?;
+        let len = match outcome.verdict {
+            Verdict::Send(len) => Some(len),
+            Verdict::Drop => None,
+        };
+        if let Some(noting) = noting {
+            let response = &out[..len.unwrap_or(0)];
+            noting.note(tally, (self.snapshot, self.now), &outcome, (message, response));
+        }
+        len
     }
 
     /// Limits a response that is over a rate, and counts those of customers.
@@ -188,12 +263,13 @@ impl Responder<'_> {
     }
 }
 
-fn conclude(
+/// Counts what became of a message; nothing did where it met a fault.
+fn conclude<'s>(
     tally: &mut impl Tally,
     now: Moment,
     message: &[u8],
-    guarded: Result<Outcome<'_>, String>,
-) -> Option<usize> {
+    guarded: Result<Outcome<'s>, String>,
+) -> Option<Outcome<'s>> {
     let outcome = match guarded {
         Ok(outcome) => outcome,
         Err(said) => {
@@ -207,10 +283,7 @@ fn conclude(
     if let Some(handed_out) = outcome.handed_out {
         handed_out.note(now);
     }
-    match outcome.verdict {
-        Verdict::Send(len) => Some(len),
-        Verdict::Drop => None,
-    }
+    Some(outcome)
 }
 
 /// Logs a message that met a fault, once a minute at most.
@@ -234,6 +307,7 @@ fn report_panic(message: &[u8], said: &str) {
 #[derive(Debug)]
 pub struct Transports {
     counters: Arc<Counters>,
+    log: Option<Running>,
     udp: Workers,
 
     /// Tells connections to end.
@@ -246,10 +320,15 @@ impl Transports {
         &self.counters
     }
 
+    /// Has the decision log's file be opened again, if there is one.
+    pub fn reopen_log(&self) {
+        self.log.iter().for_each(Running::reopen);
+    }
+
     /// Stops: answers what was received until now, then closes all sockets,
     /// within two seconds and a bit.
     pub async fn shutdown(self) {
-        let Transports { udp, stop, .. } = self;
+        let Transports { udp, stop, log, .. } = self;
         let udp = tokio::task::spawn_blocking(move || udp.join());
         stop.send_replace(Some(time::Instant::now() + STOP_GRACE));
         // Everybody who is at work has a receiver.
@@ -258,6 +337,10 @@ impl Transports {
         }
         if let Err(error) = udp.await {
             tracing::error!(%error, "a UDP worker ended badly");
+        }
+        if let Some(log) = log {
+            // The last answers are in it.
+            let _ = tokio::task::spawn_blocking(move || log.stop()).await;
         }
     }
 }
@@ -366,7 +449,7 @@ mod tests {
         };
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot()));
         let clock = Arc::new(Clock::new(clock::wall()));
-        let transports = start(vec![listener], None, snapshot, clock, &limits).unwrap();
+        let transports = start(vec![listener], None, snapshot, clock, &limits, None).unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut stream = TcpStream::connect(address).unwrap();

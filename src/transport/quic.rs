@@ -18,7 +18,7 @@
 //! Early data: whoever recorded it can send it again.
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ use tokio::time;
 
 use super::connections::{Connections, Refusal};
 use super::counters::{Counter, Counters, Protocol, SharedLane, Tally};
-use super::session::{Answerer, Service, Session, Stop, grace_is_over};
+use super::session::{Answerer, Ends, Service, Session, Stop, grace_is_over};
 use super::tls::{self, Certificates};
 use crate::answer::{Client, Transport};
 use crate::wire;
@@ -93,9 +93,10 @@ pub(super) fn start(
         .incoming_buffer_size_total(4 << 20);
     let endpoint =
         Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?;
-    let lane = counters.add_shared(Protocol::Quic);
+    let (lane, local) = (counters.add_shared(Protocol::Quic), endpoint.local_addr()?);
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
-    tokio::spawn(Acceptor { endpoint, connections, service, lane, stop, handshakes }.run());
+    let acceptor = Acceptor { endpoint, local, connections, service, lane, stop, handshakes };
+    tokio::spawn(acceptor.run());
     Ok(())
 }
 
@@ -119,6 +120,7 @@ fn transport(idle: Duration) -> TransportConfig {
 /// Accepts the connections to one address.
 struct Acceptor {
     endpoint: Endpoint,
+    local: SocketAddr,
     connections: Arc<Connections>,
     service: Arc<Service>,
     lane: SharedLane,
@@ -158,7 +160,8 @@ impl Acceptor {
             Ok(connecting) => {
                 let (connections, service) = (self.connections.clone(), self.service.clone());
                 let (lane, stop) = (self.lane.clone(), self.stop.clone());
-                tokio::spawn(serve(connecting, slot, connections, service, lane, stop));
+                let local = self.local;
+                tokio::spawn(serve(connecting, slot, connections, service, lane, stop, local));
             }
             Err(_) => self.lane.count(Counter::HandshakeErrors),
         }
@@ -173,6 +176,7 @@ async fn serve(
     service: Arc<Service>,
     mut lane: SharedLane,
     stop: Stop,
+    local: SocketAddr,
 ) {
     let connection = tokio::select! {
         result = connecting => match result {
@@ -196,7 +200,12 @@ async fn serve(
     };
     lane.count(Counter::Opened);
     let client = Client { address, transport: Transport::Encrypted };
-    let mut session = Session { client, permit, service, lane, stop };
+    let ends = Ends {
+        protocol: Protocol::Quic,
+        client: SocketAddr::new(address, connection.remote_address().port()),
+        server: SocketAddr::new(connection.local_ip().unwrap_or(local.ip()), local.port()),
+    };
+    let mut session = Session { client, ends, permit, service, lane, stop };
     let room = Arc::new(Semaphore::new(RESPONSES));
     let serving = Serving { connection, room, streams: JoinSet::new() };
     if let Some(ending) = serving.run(&mut session).await {
@@ -257,6 +266,8 @@ impl Serving {
     fn begin(&mut self, send: SendStream, receive: RecvStream, session: &mut Session) {
         // It may have moved to another address.
         session.client.address = self.connection.remote_address().ip().to_canonical();
+        let port = self.connection.remote_address().port();
+        session.ends.client = SocketAddr::new(session.client.address, port);
         let (answerer, room) = (session.answerer(), self.room.clone());
         self.streams.spawn(async move {
             let mut send = send;

@@ -1,6 +1,7 @@
 //! A connection from its admission to its end, whatever is spoken over it.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,14 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::time::{self, Instant};
 
-use super::Responder;
 use super::connections::Permit;
-use super::counters::{Counter, SharedLane, Tally};
+use super::counters::{Counter, Protocol, SharedLane, Tally};
+use super::{Noting, Pens, Responder};
 use crate::answer::Client;
 use crate::clock::Clock;
 use crate::config::model::Tcp;
 use crate::limit::Limiter;
+use crate::log::SharedPens;
 use crate::snapshot::Snapshot;
 
 //----------- Service --------------------------------------------------------
@@ -29,6 +31,28 @@ pub(super) struct Service {
 
     /// How long a handshake may take.
     pub(super) handshake: Duration,
+
+    /// What answers are noted with, if they are logged.
+    pub(super) pens: Option<SharedPens>,
+}
+
+impl Service {
+    /// Returns where an exchange between two ends is noted, if it is.
+    pub(super) fn noting(&self, ends: Ends) -> Option<Noting<'_>> {
+        let Ends { protocol, client, server } = ends;
+        let pens = Pens::Shared(self.pens.as_ref()?);
+        Some(Noting { pens, protocol, client, server })
+    }
+}
+
+/// Between whom a connection is, and what is spoken over it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub(super) protocol: Protocol,
+
+    /// The port is 0 where a load balancer stands between.
+    pub(super) client: SocketAddr,
+    pub(super) server: SocketAddr,
 }
 
 //----------- Stop -----------------------------------------------------------
@@ -50,6 +74,7 @@ pub(super) async fn grace_is_over(mut stop: Stop) {
 /// A connection that was admitted.
 pub(super) struct Session {
     pub(super) client: Client,
+    pub(super) ends: Ends,
     pub(super) permit: Permit,
     pub(super) service: Arc<Service>,
     pub(super) lane: SharedLane,
@@ -78,7 +103,7 @@ impl Session {
     /// Returns what answers messages that come beside each other.
     pub(super) fn answerer(&self) -> Answerer {
         let (client, service, lane) = (self.client, self.service.clone(), self.lane.clone());
-        Answerer { client, service, lane }
+        Answerer { client, ends: self.ends, service, lane }
     }
 }
 
@@ -87,6 +112,7 @@ impl Session {
 /// Answers one message of a connection.
 pub(super) struct Answerer {
     pub(super) client: Client,
+    ends: Ends,
     pub(super) service: Arc<Service>,
     lane: SharedLane,
 }
@@ -106,7 +132,8 @@ impl Answerer {
         let snapshot = snapshot.load();
         let responder = Responder { snapshot: &snapshot, limiter, now: clock.now() };
         OUT.with_borrow_mut(|out| {
-            let len = responder.respond(&mut self.lane, &self.client, message, out)?;
+            let noting = self.service.noting(self.ends);
+            let len = responder.respond(&mut self.lane, &self.client, noting, message, out)?;
             Some(out[..len].to_vec())
         })
     }

@@ -30,7 +30,7 @@ use super::load::{self, Loaded, LoadedZone, compile_draining, read_kept};
 use super::publish::{Candidate, Changes, Common, Draft, Edit};
 use super::{drain, guard};
 use crate::clock::{self, Clock};
-use crate::config::model::{Config, Encrypted, Handover, HandoverMode};
+use crate::config::model::{Config, Encrypted, Handover, HandoverMode, Log, LogFile};
 use crate::config::{self, Certificate};
 use crate::diag::{Located, Look, Report, Severity, Sources};
 use crate::geo::RegionTable;
@@ -293,7 +293,7 @@ impl Publisher {
     /// known: those of the last good files, of which the first reading may have
     /// seen none.
     pub fn paths(&self) -> Paths {
-        let Config { server, encrypted, geoip, zones, admin, .. } = &self.config;
+        let Config { server, encrypted, geoip, zones, admin, log, .. } = &self.config;
         let secrets = server.cookie_secrets.iter().chain(&geoip.databases);
         let clouds = self.regions.iter().flat_map(|regions| &regions.clouds);
         let named = secrets.chain(clouds.map(|cloud| &cloud.path)).map(|path| &path.value);
@@ -311,7 +311,8 @@ impl Publisher {
         let looks = self.looks.iter().filter(is_elsewhere).map(|look| look.path.to_path_buf());
         let read = named.cloned().chain(looks).collect();
         let (state, control) = (server.state.clone(), admin.control.clone());
-        Paths { read, state, control, ..Paths::default() }
+        let log = log.file.as_ref().and_then(LogFile::path).cloned();
+        Paths { read, state, control, log, ..Paths::default() }
     }
 
     /// Returns when that reading began, by the system's clock, in seconds since
@@ -900,6 +901,12 @@ fn note_restart(started_with: &Config, new: &Config, outcome: &mut Outcome) {
             ([tls, quic, https].map(|list| values(&list)), path, handshake)
         })
     };
+    let log = |config: &Config| {
+        let Log { file, dnstap, sample, networks, regions } = config.log.clone();
+        let networks: Vec<_> = networks.iter().map(|network| network.value).collect();
+        let regions: Vec<_> = regions.into_iter().map(|region| region.value).collect();
+        (file, dnstap, sample, networks, regions)
+    };
     let changed = [
         ("listen", addresses(started_with) != addresses(new)),
         ("workers", started_with.server.workers != new.server.workers),
@@ -909,6 +916,7 @@ fn note_restart(started_with: &Config, new: &Config, outcome: &mut Outcome) {
         ("sandbox", started_with.server.sandbox != new.server.sandbox),
         ("[tcp]", started_with.tcp != new.tcp),
         ("[encrypted]", encrypted(started_with) != encrypted(new)),
+        ("[log]", log(started_with) != log(new)),
     ];
     for (key, _) in changed.iter().filter(|(_, is_changed)| *is_changed) {
         outcome.lines.push(format!("`{key}` has changed: it takes effect at the next start"));

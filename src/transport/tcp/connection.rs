@@ -213,7 +213,7 @@ impl Connection {
     /// Answers the messages that octets begin with; returns how many octets
     /// these are. It stops early where the client does not read.
     fn answer_messages(&mut self, octets: &[u8], output: &mut [u8]) -> io::Result<usize> {
-        let Session { client, service, lane, .. } = &mut self.session;
+        let Session { client, ends, service, lane, .. } = &mut self.session;
         let snapshot = service.snapshot.load();
         let (limiter, now) = (&service.limiter, service.clock.now());
         let responder = Responder { snapshot: &snapshot, limiter, now };
@@ -228,7 +228,8 @@ impl Connection {
                 }
             }
             let (len_octets, out) = output[filled..filled + FRAME_MAX].split_at_mut(2);
-            if let Some(len) = responder.respond(lane, client, message, out) {
+            if let Some(len) = responder.respond(lane, client, service.noting(*ends), message, out)
+            {
                 // No response is longer than its buffer, of 65,535 octets.
                 len_octets.copy_from_slice(&(len as u16).to_be_bytes());
                 filled += 2 + len;

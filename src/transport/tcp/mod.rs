@@ -25,7 +25,7 @@ mod connection;
 mod stream;
 
 use std::io;
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ use super::counters::{Counter, Counters, Protocol, SharedLane, Tally};
 use super::guard::Occasionally;
 use super::https;
 use super::proxy;
-use super::session::{Service, Session, Stop, grace_is_over};
+use super::session::{Ends, Service, Session, Stop, grace_is_over};
 use crate::answer::{Client, Transport};
 
 /// Lanes of counters. Connections take turns, so that few meet in one.
@@ -145,6 +145,20 @@ pub(in crate::transport) fn bound_by_descriptors(most: usize) -> usize {
     bound
 }
 
+impl Ends {
+    /// Returns the ends of a client's connection.
+    fn of(stream: &TcpStream, protocol: Protocol, client: IpAddr) -> Self {
+        let unknown = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+        let canonical = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
+        // Whoever has gone away has no address any more.
+        let peer = stream.peer_addr().map_or(unknown, canonical);
+        let server = stream.local_addr().map_or(unknown, canonical);
+        // The port of a balancer is none of the client's.
+        let port = if peer.ip() == client { peer.port() } else { 0 };
+        Ends { protocol, client: SocketAddr::new(client, port), server }
+    }
+}
+
 //----------- Acceptor -------------------------------------------------------
 
 /// Accepts the connections to one address.
@@ -177,7 +191,7 @@ impl Acceptor {
     }
 
     /// Serves an accepted connection, or notes why there is none.
-    async fn take(&mut self, accepted: io::Result<(TcpStream, std::net::SocketAddr)>, turn: usize) {
+    async fn take(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>, turn: usize) {
         match accepted {
             Ok((stream, client)) => self.admit(stream, client.ip().to_canonical(), turn),
             Err(error) if is_of_client(&error) => self.lanes[turn].count(Counter::AcceptErrors),
@@ -233,8 +247,9 @@ impl Entrance {
             Dialect::Tls(_) => Transport::Tls,
             Dialect::Https(..) => Transport::Encrypted,
         };
+        let ends = Ends::of(&stream, dialect.protocol(), client);
         let client = Client { address: client, transport };
-        let session = Session { client, permit, service, lane, stop };
+        let session = Session { client, ends, permit, service, lane, stop };
         tokio::spawn(dialect.serve(stream, session));
     }
 

@@ -42,11 +42,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::counters::{Counter, OwnLane, Tally};
-use super::{Responder, proxy};
+use super::counters::{Counter, OwnLane, Protocol, Tally};
+use super::{Noting, Pens, Responder, proxy};
 use crate::answer::{Client, Transport};
 use crate::clock::Clock;
 use crate::limit::Limiter;
+use crate::log::Pen;
 use crate::snapshot::{Moment, Snapshot};
 
 /// The longest datagram that is looked at, in octets.
@@ -86,6 +87,12 @@ pub(super) struct Worker {
     /// Where it counts.
     pub(super) lane: OwnLane,
 
+    /// What it notes answers with, if they are logged.
+    pub(super) pen: Option<Pen>,
+
+    /// The address of its socket.
+    pub(super) local: SocketAddr,
+
     /// The addresses that are listened on.
     pub(super) listen: Arc<[SocketAddr]>,
 
@@ -106,6 +113,8 @@ impl Worker {
             limiter: &self.limiter,
             now: self.clock.now(),
             lane: &mut self.lane,
+            pen: self.pen.as_mut(),
+            local: self.local,
             listen: &self.listen,
         }
     }
@@ -143,6 +152,8 @@ struct Round<'w> {
     limiter: &'w Limiter,
     now: Moment,
     lane: &'w mut OwnLane,
+    pen: Option<&'w mut Pen>,
+    local: SocketAddr,
     listen: &'w [SocketAddr],
 }
 
@@ -184,7 +195,16 @@ impl Round<'_> {
         let address = datagram.source.ip().to_canonical();
         let client = Client { address, transport: Transport::Udp };
         let (snapshot, limiter, now) = (&self.snapshot, self.limiter, self.now);
-        Responder { snapshot, limiter, now }.respond(self.lane, &client, datagram.message, out)
+        let noting = self.pen.as_deref_mut().map(|pen| Noting {
+            pens: Pens::Own(pen),
+            protocol: Protocol::Udp,
+            client: SocketAddr::new(address, datagram.source.port()),
+            server: datagram.destination.map_or(self.local, |destination| {
+                SocketAddr::new(destination.to_canonical(), self.local.port())
+            }),
+        });
+        let message = datagram.message;
+        Responder { snapshot, limiter, now }.respond(self.lane, &client, noting, message, out)
     }
 
     /// Says whether a reply could reach nobody, or the server itself.

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use super::*;
 use crate::clock;
+use crate::config::model::Log;
 use crate::daemon::load;
 use crate::diag::{Report, Sources};
+use crate::log::Journal;
 use crate::snapshot::Settings;
 use crate::transport::Listener;
 use crate::transport::counters::{Counters, Totals};
@@ -124,12 +126,17 @@ fn start(run: Run, snapshot: Snapshot) -> (SocketAddr, impl FnOnce() -> (Totals,
     let Listener { address, mut udp, .. } = Listener::bind(([127, 0, 0, 1], 0).into(), 1).unwrap();
     let socket = udp.remove(0);
     let mut counters = Counters::default();
+    let config = Log { dnstap: Some("nowhere".into()), ..Log::default() };
+    let mut journal = Journal::open(&config, None).unwrap().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let worker = Worker {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         limiter: Arc::new(Limiter::new([7; 16])),
         clock: Arc::new(Clock::new(clock::wall())),
         lane: counters.add_udp(),
+        // Nobody takes anything out: some records fit, and then none do.
+        pen: Some(journal.pen()),
+        local: address,
         listen: [address].into(),
         stop: stop.clone(),
     };
@@ -261,6 +268,8 @@ fn is_answered(listen: &[&str], source: &str, destination: Option<&str>) -> bool
         limiter: &Limiter::new([7; 16]),
         now: Moment(0),
         lane: &mut lane,
+        pen: None,
+        local: ([127, 0, 0, 1], 53).into(),
         listen: &listen,
     };
     let datagram = Datagram {
@@ -288,6 +297,8 @@ fn counted(message: &[u8]) -> Counter {
         limiter: &Limiter::new([7; 16]),
         now: Moment(0),
         lane: &mut lane,
+        pen: None,
+        local: ([127, 0, 0, 1], 53).into(),
         listen: &["192.0.2.53:53".parse().unwrap()],
     };
     let source = "192.0.2.10:40000".parse().unwrap();
