@@ -9,6 +9,7 @@ mod drain;
 mod explain;
 mod export;
 mod history;
+mod log;
 mod manual;
 mod plan;
 mod probe;
@@ -47,6 +48,7 @@ pub fn run() -> ExitCode {
         Command::Explain(options) => explain::run(&arguments.config, &options),
         Command::Probe(subject) => probe::run(&arguments.config, &subject),
         Command::Manual(options) => manual::run(&options),
+        Command::Log(action) => log::run(&arguments.config, &action),
         Command::Rehearse(options) => rehearse::run(&arguments.config, &options),
         Command::Export(platform) => export::run(&arguments.config, &platform),
     }
@@ -101,6 +103,10 @@ enum Command {
     /// See what endpoints and resolvers say, and compare it with the tables.
     #[command(subcommand)]
     Probe(Box<probe::Subject>),
+
+    /// Compare the decision log with what happened.
+    #[command(subcommand)]
+    Log(log::Action),
 
     /// Play a failure: what callers will see, when, and what resolvers will cost.
     Rehearse(Box<rehearse::Options>),

@@ -19,6 +19,7 @@
 
 mod dnstap;
 mod format;
+pub mod join;
 mod line;
 mod record;
 mod reply;
