@@ -13,8 +13,16 @@
 //!
 //! With `TRUNKDNS_PIN=1` the server runs on the first processor and this on
 //! the second.
+//!
+//! `cargo bench --bench load -- --log` measures what the decision log costs
+//! instead: servers without it, with lines of all queries, with dnstap too, and
+//! with metrics that are read each second, asked in turn; printed is what the
+//! worker takes for a query, and beside it the threads that write.
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
+
+#[path = "load/log.rs"]
+mod log;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -31,7 +39,10 @@ const PIPELINED_QUERIES: usize = 400_000;
 const CONNECTIONS: usize = 20_000;
 
 fn main() {
-    let server = Server::start();
+    if std::env::args().any(|argument| argument == "--log") {
+        return log::compare();
+    }
+    let server = Server::start("");
     let queries = queries();
     // Code and tables become warm.
     udp(&server, &queries, UDP_QUERIES / 20);
@@ -184,18 +195,19 @@ fn query(name: &str, rtype: u16, subnet: Option<[u8; 3]>) -> Vec<u8> {
 struct Server {
     child: Child,
     address: SocketAddr,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
-    fn start() -> Self {
+    /// Starts it with more tables in its configuration.
+    fn start(tables: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
         let config = folder.path().join("trunkdns.toml");
         let text = format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\n[geoip]\n\
              databases = [\"{0}/geoip/country.mmdb\"]\nregions = \"{0}/geoip/regions.toml\"\n\
-             [zones]\ndirectory = \"{0}/zones\"\n",
+             [zones]\ndirectory = \"{0}/zones\"\n{tables}",
             project.display()
         );
         std::fs::write(&config, text).unwrap();
@@ -214,7 +226,31 @@ impl Server {
         let mut ready = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
         let address = ready.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
-        Server { child, address, _folder: folder }
+        Server { child, address, folder }
+    }
+
+    /// Returns the processor time that the threads have used whose names begin
+    /// so, in nanoseconds.
+    fn time_of(&self, name: &str) -> u64 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let threads = threads.map(|thread| thread.unwrap().path());
+        let read = |path: &Path, file: &str| std::fs::read_to_string(path.join(file)).unwrap();
+        let named = threads.filter(|path| read(path, "comm").starts_with(name));
+        let time = |path: std::path::PathBuf| -> u64 {
+            read(&path, "schedstat").split_whitespace().next().unwrap().parse().unwrap()
+        };
+        named.map(time).sum()
+    }
+
+    /// Returns the sum of a counter over all transports.
+    fn counted(&self, name: &str) -> u64 {
+        let config = self.folder.path().join("trunkdns.toml");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkdns"));
+        let output = command.arg("-c").arg(config).args(["status", "--json"]).output().unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let counters = status["counters"].as_array().unwrap().iter();
+        let named = counters.filter(|count| count["name"] == name);
+        named.map(|count| count["value"].as_u64().unwrap()).sum()
     }
 
     /// Returns the processor time that the server has used, user and system,
