@@ -193,6 +193,73 @@ fn only_get_is_answered_and_only_under_a_name_of_its_own() {
 }
 
 #[test]
+fn no_other_page_may_read_frame_or_script_what_is_shown() {
+    let (world, http) = world();
+    let _server = Server::start(&world.path().join("trunkdns.toml"));
+    for path in ["/", "/page.js", "/status.json", "/metrics", "/nothing", "/tables.json"] {
+        let (_, head, _) = get(http, path);
+        let head = head.to_ascii_lowercase();
+        let policy = head.lines().find(|line| line.starts_with("content-security-policy: "));
+        let policy = policy.unwrap_or_else(|| panic!("{path}: {head}"));
+        assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self';"));
+        assert!(policy.contains("frame-ancestors 'none'") && policy.contains("form-action 'none'"));
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert!(head.contains("x-content-type-options: nosniff"), "{head}");
+        assert!(head.contains("referrer-policy: no-referrer"), "{head}");
+        assert!(head.contains("cross-origin-resource-policy: same-origin"), "{head}");
+        assert!(!head.contains("access-control-"), "{head}");
+    }
+}
+
+#[test]
+fn what_the_status_page_asks_for_is_json_and_a_refusal_says_why() {
+    let (world, http) = world();
+    let _server = Server::start(&world.path().join("trunkdns.toml"));
+    let ask = |path: &str| {
+        let (code, head, body) = get(http, path);
+        assert!(head.contains("application/json"), "{path}: {head}");
+        (code, serde_json::from_str::<serde_json::Value>(&body).unwrap())
+    };
+    let (code, tables) = ask("/tables.json?zone=Carrier.EXAMPLE.com");
+    assert_eq!((code, &tables["other-srv"]), (200, &1.into()));
+    assert_eq!(ask("/zones.json?find=carrier").1["zones"]["count"], 1);
+    assert_eq!(ask("/regions.json").1["regions"][0]["name"], "ap");
+    assert_eq!(ask("/history.json").1["events"]["count"], 1);
+    assert_eq!(ask("/status.json").1["troubles"], serde_json::json!([]));
+    let srv = "/explain.json?name=_sip._tcp.carrier.example.com";
+    let (code, explained) = ask(&format!("{srv}&from=10.2.0.1"));
+    assert_eq!((code, &explained["explanation"]["zone"]["region"]), (200, &"eu".into()));
+    assert!(explained["text"].as_str().unwrap().contains("network 10.2.0.0/16"), "{explained}");
+    for (path, why) in [
+        ("/tables.json", "which zone? `zone=` is missing"),
+        ("/tables.json?zone=b.example", "there is no zone b.example."),
+        ("/explain.json?from=10.2.0.1", "which name? `name=` is missing"),
+        (&format!("{srv}&from=10.2.0"), "`10.2.0` is neither an address nor a prefix"),
+        (&format!("{srv}&from=10.2.0.1&type=NOPE"), "`NOPE` is not a record type"),
+        (&format!("{srv}&country=DE"), "no database has an address in Germany"),
+    ] {
+        let (code, said) = ask(path);
+        assert!(code == 400 && said["error"].as_str().unwrap().starts_with(why), "{path}: {said}");
+    }
+}
+
+#[test]
+fn whoever_asks_for_many_explanations_at_once_gets_them_one_after_the_other() {
+    let (world, http) = world();
+    let server = Server::start(&world.path().join("trunkdns.toml"));
+    let path = "/explain.json?name=_sip._tcp.carrier.example.com&from=10.2.0.1";
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..20).map(|_| scope.spawn(|| get(http, path).0)).collect();
+        // Neither commands nor queries wait for them.
+        assert_eq!(server.status()["generation"], 1);
+        server.udp(&question("_sip._tcp.carrier.example.com.", "SRV").octets());
+        for one in asking {
+            assert_eq!(one.join().unwrap(), 200);
+        }
+    });
+}
+
+#[test]
 fn an_address_that_is_taken_is_named_at_the_start() {
     let (world, http) = world();
     let _taken = TcpListener::bind(http).unwrap();

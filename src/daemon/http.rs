@@ -1,7 +1,9 @@
-//! Metrics and health over HTTP. It answers, and takes nothing in.
+//! Metrics, health and the status page over HTTP. It answers, and takes nothing
+//! in.
 //!
 //! | path | says |
 //! |---|---|
+//! | `/` | the status page, and what it needs: [`page`] |
 //! | `/metrics` | the status as OpenMetrics text |
 //! | `/livez` | 200 as long as commands are answered |
 //! | `/readyz` | 200 if every address answers over UDP and TCP, else 503 and which does not |
@@ -31,8 +33,10 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::page::{self, Page};
 use super::status::Status;
-use super::{metrics, ready};
+use super::{Served, metrics, ready};
+use crate::state::Event;
 
 /// Connections that are served at a time.
 const CONNECTIONS_MAX: usize = 64;
@@ -62,6 +66,12 @@ pub(super) trait View: Send + Sync + 'static {
 
     /// Returns the addresses that answer queries.
     fn listeners(&self) -> Vec<SocketAddr>;
+
+    /// Returns what is served.
+    fn served(&self) -> Served;
+
+    /// Reads what was published so far, oldest first.
+    fn events(&self) -> Vec<Event>;
 }
 
 /// Serves until the runtime ends.
@@ -73,7 +83,7 @@ pub(super) fn serve(
     view: Arc<impl View>,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let site = Arc::new(Site { names, view });
+    let site = Arc::new(Site { names, view, page: Page::new() });
     tokio::spawn(async move {
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
@@ -117,10 +127,17 @@ struct Site<V> {
     names: Vec<String>,
 
     view: Arc<V>,
+    page: Page,
 }
 
 impl<V: View> Site<V> {
     async fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let mut response = self.answer(request).await;
+        page::protect(response.headers_mut());
+        response
+    }
+
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if !self.is_meant(request.headers().get(HOST)) {
             return text(StatusCode::MISDIRECTED_REQUEST, WRONG_HOST.into());
         }
@@ -131,14 +148,15 @@ impl<V: View> Site<V> {
             "/metrics" => self.metrics(),
             "/livez" => text(StatusCode::OK, "alive\n".into()),
             "/readyz" => self.readiness().await,
-            _ => text(StatusCode::NOT_FOUND, "there are /metrics, /livez and /readyz\n".into()),
+            path => match self.page.get(&self.view, path, request.uri().query()).await {
+                Some(page::Reply { code, kind, body }) => respond_with(code, kind, body),
+                None => text(StatusCode::NOT_FOUND, NOT_FOUND.into()),
+            },
         }
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        let mut response = text(StatusCode::OK, metrics::render(self.view.status()));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OPENMETRICS));
-        response
+        respond_with(StatusCode::OK, OPENMETRICS, metrics::render(self.view.status()).into())
     }
 
     async fn readiness(&self) -> Response<Full<Bytes>> {
@@ -165,11 +183,17 @@ impl<V: View> Site<V> {
 const WRONG_HOST: &str = "this server is not called so: ask by its address, or add the name to \
                           `http-names` under [admin]\n";
 
+const NOT_FOUND: &str = "there are / (the status page), /metrics, /livez and /readyz\n";
+
 fn text(code: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    respond_with(code, "text/plain; charset=utf-8", body.into())
+}
+
+fn respond_with(code: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = code;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -190,11 +214,20 @@ mod tests {
         fn listeners(&self) -> Vec<SocketAddr> {
             Vec::new()
         }
+
+        fn served(&self) -> Served {
+            unreachable!("nobody asks for it")
+        }
+
+        fn events(&self) -> Vec<Event> {
+            Vec::new()
+        }
     }
 
     #[test]
     fn only_addresses_localhost_and_configured_names_are_answered() {
-        let site = Site { names: vec!["dns1.example.net".to_owned()], view: Arc::new(Nobody) };
+        let names = vec!["dns1.example.net".to_owned()];
+        let site = Site { names, view: Arc::new(Nobody), page: Page::new() };
         let is_meant = |host: &'static str| site.is_meant(Some(&HeaderValue::from_static(host)));
         for host in ["127.0.0.1:8053", "[::1]:8053", "192.0.2.1", "localhost", "LOCALHOST:80"] {
             assert!(is_meant(host), "{host}");

@@ -23,6 +23,7 @@ pub mod process;
 pub mod publish;
 pub mod status;
 
+mod page;
 mod plane;
 mod publisher;
 mod ready;
@@ -53,8 +54,8 @@ use crate::config::model::{Config, LogFile};
 use crate::log::Journal;
 use crate::privileges::notify::Notifier;
 use crate::privileges::{self, Binder, sandbox};
-use crate::snapshot::Snapshot;
-use crate::state;
+use crate::snapshot::{Moment, Snapshot};
+use crate::state::{self, Event, Kept};
 use crate::transport::counters::Counters;
 use crate::transport::{self, Certificates, Encrypted, Listener, Transports};
 use crate::wire::Name;
@@ -216,6 +217,21 @@ impl http::View for Server {
     fn listeners(&self) -> Vec<SocketAddr> {
         self.listeners.clone()
     }
+
+    fn served(&self) -> Served {
+        Server::served(self)
+    }
+
+    fn events(&self) -> Vec<Event> {
+        state::events(&self.state)
+    }
+}
+
+/// What is served at a moment.
+struct Served {
+    kept: Arc<Kept>,
+    snapshot: Arc<Snapshot>,
+    now: Moment,
 }
 
 impl Server {
@@ -273,8 +289,8 @@ impl Server {
                 tokio::task::spawn_blocking(move || drop(reply.send(history())));
             }
             Command::Explain(request) => {
-                let (kept, served) = (self.board.load().kept.clone(), self.served.load_full());
-                let (now, folder) = (self.clock.now(), self.state.clone());
+                let Served { kept, snapshot: served, now } = self.served();
+                let folder = self.state.clone();
                 let explain = move || {
                     let past = explain::past(&folder, &served.settings, now, &request);
                     let (snapshot, kept) = match &past {
@@ -294,6 +310,11 @@ impl Server {
                 tokio::task::spawn_blocking(move || drop(reply.send(usages())));
             }
         }
+    }
+
+    fn served(&self) -> Served {
+        let kept = self.board.load().kept.clone();
+        Served { kept, snapshot: self.served.load_full(), now: self.clock.now() }
     }
 
     fn status(&self) -> Status {

@@ -8,7 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::config;
 use crate::diag::{Report, Sources, Span};
-use crate::geo::{self, CloudLists, Databases, Facts, RegionId, RegionTable, Rule, Rules};
+use crate::geo::{self, CloudLists, Country, Databases, Facts, RegionId, RegionTable, Rule, Rules};
+
+/// How many networks of a country are looked at for one that is like most: in
+/// a country whose first thousand are all exceptions, the rule is one.
+const EXAMPLES_MAX: usize = 1_000;
 
 //----------- Placer ---------------------------------------------------------
 
@@ -55,6 +59,20 @@ impl Placer {
             facts: known(&facts),
             records: self.records(address),
         }
+    }
+
+    /// Returns an address of a country, if a database has one: of those that
+    /// are placed as the country is, where no rule for networks, clouds, AS
+    /// numbers or subdivisions comes before, if there is one.
+    pub fn example_of(&self, country: Country) -> Option<IpAddr> {
+        let region = self.rules.decide_country(country).region;
+        let is_there = |address: &IpAddr| self.databases.facts(*address).country == Some(country);
+        let mut found = self.databases.addresses_in(country).filter(is_there).take(EXAMPLES_MAX);
+        let first = found.next()?;
+        let is_typical = |address: &IpAddr| {
+            self.rules.decide(*address, &self.databases.facts(*address)).region == region
+        };
+        std::iter::once(first).chain(found).find(is_typical).or(Some(first))
     }
 
     /// Returns what each database has for an address.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::facts::{Facts, Record};
 use super::geofeed::Geofeed;
 use super::prefix::{self, Family};
+use super::region::Country;
 use super::special::{self, Kind};
 use crate::diag::{Code, Finding, Located, Report, Sources, Span};
 
@@ -68,6 +69,14 @@ impl Databases {
     /// Returns each database, in the order in which they are asked.
     pub fn iter(&self) -> impl Iterator<Item = &Database> {
         self.databases.iter()
+    }
+
+    /// Returns the first address of each network that databases place in a
+    /// country, IPv4 before IPv6 in each.
+    ///
+    /// Another database, which is asked before, may place the address elsewhere.
+    pub fn addresses_in(&self, country: Country) -> impl Iterator<Item = IpAddr> {
+        self.databases.iter().flat_map(move |database| database.addresses_in(country))
     }
 
     /// Says which databases these are.
@@ -170,6 +179,22 @@ impl Database {
         let found = reader.lookup(address).ok().filter(LookupResult::has_data)?;
         let network = found.network().ok()?;
         IpNet::new(network.network(), network.prefix()).ok()
+    }
+
+    /// Returns the first address of each network that it places in a country.
+    fn addresses_in(&self, country: Country) -> Box<dyn Iterator<Item = IpAddr> + '_> {
+        match &self.content {
+            Content::Mmdb(reader) => Box::new(Family::ALL.into_iter().flat_map(move |family| {
+                let known = networks(reader, family);
+                let own = known.filter(move |(.., found)| decode(found).country == Some(country));
+                own.map(move |(start, ..)| family.address(start))
+            })),
+            Content::Geofeed(feed) => Box::new(Family::ALL.into_iter().flat_map(move |family| {
+                let is_own = move |id: u32| feed.facts[id as usize].country == Some(country);
+                let own = feed.pieces(family).iter().filter(move |piece| is_own(piece.id));
+                own.map(move |piece| family.address(piece.start))
+            })),
+        }
     }
 
     pub(super) fn content(&self) -> &Content {

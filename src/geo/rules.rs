@@ -184,6 +184,12 @@ impl Rules {
         self.place(prefix, Kind::of(address) == Kind::Special, facts)
     }
 
+    /// Decides for the clients of a country of which nothing else is known.
+    pub fn decide_country(&self, country: Country) -> Decision {
+        let facts = Facts { country: Some(country), ..Facts::default() };
+        self.place(None, false, &facts)
+    }
+
     /// Decides for an address whose longest prefix is known.
     pub(super) fn place(&self, prefix: Option<u32>, special: bool, facts: &Facts) -> Decision {
         let known = if special { Facts::default() } else { facts.complete() };

@@ -422,6 +422,22 @@ fn a_combined_database_answers_for_embedded_but_not_for_special_addresses() {
 }
 
 #[test]
+fn the_addresses_of_a_country_are_the_first_of_its_networks() {
+    let mut desk = Desk::new();
+    let networks =
+        [("2a00::/16", country("FR")), ("8.0.0.0/8", country("US")), ("9.0.0.0/8", country("FR"))];
+    let files = [
+        desk.file("feed.csv", "192.0.1.0/24,FR,,,\n192.0.3.0/24,US,,,\n"),
+        desk.file("all.mmdb", mmdb(Layout::Combined, 24, &networks)),
+    ];
+    let databases = desk.databases(&files);
+    let of = |code| databases.addresses_in(Country::parse(code).unwrap()).collect::<Vec<_>>();
+    assert_eq!(of("FR"), [ip("192.0.1.0"), ip("9.0.0.0"), ip("2a00::")]);
+    assert_eq!(of("US"), [ip("192.0.3.0"), ip("8.0.0.0")]);
+    assert_eq!(of("DE"), [] as [IpAddr; 0]);
+}
+
+#[test]
 fn databases_that_cannot_be_used_are_found() {
     let mut desk = Desk::new();
     let good = mmdb(Layout::V4, 24, &[("8.0.0.0/8", country("US"))]);
