@@ -98,6 +98,12 @@ fn every_message_is_in_the_metrics_once_and_they_agree_with_status() {
     let until = status["endpoints"][0]["prefers"].as_f64().unwrap();
     let series = r#"trunkdns_endpoint_preferred_until_seconds{zone="carrier.example.com.","#;
     assert!(until > 0.0 && metrics.contains(&format!("{series}endpoint=\"ns1.")), "{metrics}");
+    let answers = |first: &str| {
+        let labels = format!("port=\"5060\",first=\"{first}\"");
+        let line = metrics.lines().find(|line| line.contains(&labels)).unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    assert_eq!([answers("yes"), answers("no")], ["4", "0"]);
     assert!(metrics.ends_with("# EOF\n"));
 }
 

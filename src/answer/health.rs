@@ -14,7 +14,7 @@ use crate::wire::{Question, Rtype, Section};
 const LABEL: &[u8] = b"\x09_trunkdns";
 
 /// Answers whoever may know with the generation that is served, how many
-/// seconds ago it was published, and which server says so.
+/// seconds ago a zone was published last, and which server says so.
 ///
 /// The TTL is 0: the answer is this server's and of this second.
 pub(super) fn resolve(

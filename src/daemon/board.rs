@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::handed_out::HandedOut;
 use super::load::count;
 use crate::snapshot::Version;
 use crate::state::Kept;
@@ -28,6 +29,9 @@ pub struct Board {
 
     /// Versions of which only cached copies are left.
     pub retired: Vec<Arc<Version>>,
+
+    /// What versions had handed out that are let go of.
+    pub handed_out: Arc<HandedOut>,
 }
 
 //----------- Outcome --------------------------------------------------------

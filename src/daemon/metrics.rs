@@ -101,6 +101,8 @@ impl StatusCollector {
     fn publications(&self, metrics: &mut Metrics<'_>) -> fmt::Result {
         let status = &self.0;
         metrics.gauge("generation", "Publications so far.", status.generation)?;
+        let help = "When a zone was published last.";
+        metrics.gauge("published_time_seconds", help, status.published)?;
         let is_whole = u64::from(status.last.is_whole);
         let help = "Whether the last reload took in everything (1) or held something back (0).";
         metrics.gauge("last_reload_complete", help, is_whole)?;
@@ -159,6 +161,12 @@ impl StatusCollector {
         let series = shown.clone().map(|at| (labels(at), endpoints[at].names as f64));
         let help = "When the last cached answer expires that names the endpoint.";
         metrics.gauges("endpoint_named_until_seconds", help, series)?;
+        let series = shown.clone().flat_map(|at| {
+            let [zone, endpoint, port] = labels(at);
+            let told = [("yes", endpoints[at].first), ("no", endpoints[at].behind)];
+            told.map(|(first, count)| ([zone, endpoint, port, ("first", first)], count))
+        });
+        metrics.counters("endpoint_answers", "Answers that named an endpoint.", series)?;
         let left_out = (endpoints.len() - shown.len()) as u64;
         metrics.gauge("endpoints_left_out", "Endpoints without series.", left_out)
     }

@@ -15,6 +15,7 @@ pub mod drain;
 pub mod encryption;
 pub mod explain;
 pub mod guard;
+pub mod handed_out;
 mod http;
 pub mod limits;
 pub mod load;

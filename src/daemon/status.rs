@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::board::{Board, Outcome, StateHealth};
 use super::drain;
 use super::encryption::Encryption;
+use super::handed_out::HandedOut;
 use super::limits::Limits;
 use super::process::Process;
 use crate::geo::DatabaseSummary;
-use crate::snapshot::{Entry, Timeline, Version};
+use crate::snapshot::{Entry, Timeline};
 use crate::state::{Drain, Kept, KeptZone};
 use crate::time::span;
 use crate::transport::counters::{Kind, Protocol, QueryType, Row, Totals};
@@ -35,6 +36,9 @@ pub struct Status {
 
     /// Counts publications.
     pub generation: u64,
+
+    /// When a zone was published last.
+    pub published: u64,
 
     /// Addresses that answer queries, over UDP and TCP.
     pub listeners: Vec<String>,
@@ -213,6 +217,12 @@ pub struct Endpoint {
     /// When the last cached copy of an answer expires that names it; 0 if
     /// none was sent.
     pub names: u64,
+
+    /// How many answers put it first.
+    pub first: u64,
+
+    /// How many answers named it behind others.
+    pub behind: u64,
 }
 
 /// How often something happened.
@@ -313,7 +323,7 @@ impl Status {
         let kept = &board.kept;
         let now = around.now;
         let zones = || kept.zones.iter();
-        let endpoints = endpoints(board);
+        let endpoints = HandedOut::of_board(board).endpoints();
         let handovers: Vec<_> =
             zones().flat_map(|(name, zone)| handovers(name, &zone.timeline, now)).collect();
         Status {
@@ -321,6 +331,7 @@ impl Status {
             now,
             started: around.started,
             generation: kept.generation,
+            published: kept.published(),
             listeners: around.listeners,
             encrypted: around.encrypted,
             zones: kept.zones.len(),
@@ -445,45 +456,6 @@ fn drains(
         }
     };
     kept.drains.iter().map(status).collect()
-}
-
-/// Returns every endpoint that an SRV answer names, or may still.
-fn endpoints(board: &Board) -> Vec<Endpoint> {
-    let mut known: BTreeMap<(String, String, u16), (u64, u64)> = BTreeMap::new();
-    let entries = board.kept.zones.values().flat_map(|zone| zone.timeline.entries());
-    for version in entries.map(|entry| &entry.version).chain(&board.retired) {
-        add_endpoints(version, &mut known);
-    }
-    let endpoint =
-        |((zone, target, port), (prefers, names))| Endpoint { zone, target, port, prefers, names };
-    known.into_iter().map(endpoint).collect()
-}
-
-fn add_endpoints(version: &Version, known: &mut BTreeMap<(String, String, u16), (u64, u64)>) {
-    let zone = &version.zone;
-    for rrset in zone.rrsets() {
-        let Some(first) = rrset.slot() else { continue };
-        for (slot, variant) in (first..).zip(rrset.variants()) {
-            let expiry = version.expiries.last(slot, rrset.ttl());
-            let records: Vec<_> = variant.rdatas().filter_map(srv).collect();
-            let lowest = records.iter().map(|(priority, ..)| *priority).min();
-            for (priority, port, target) in records {
-                let key = (zone.origin().to_string(), target, port);
-                let (prefers, names) = known.entry(key).or_default();
-                *names = expiry.max(*names);
-                if Some(priority) == lowest {
-                    *prefers = expiry.max(*prefers);
-                }
-            }
-        }
-    }
-}
-
-/// Returns priority, port and target of an SRV record (RFC 2782).
-fn srv(rdata: &[u8]) -> Option<(u16, u16, String)> {
-    let number = |at: usize| Some(u16::from_be_bytes([*rdata.get(at)?, *rdata.get(at + 1)?]));
-    let target = Name::from_wire(rdata.get(6..)?).ok()?;
-    Some((number(0)?, number(4)?, target.to_string()))
 }
 
 //----------- Text -----------------------------------------------------------

@@ -2,10 +2,10 @@
 //!
 //! Which endpoints callers may still know is a matter of the answers that
 //! were sent. Each variant of an SRV RRset has a slot in its version, in
-//! which the latest expiry of its copies is kept.
+//! which the latest expiry of its copies is kept, and how many were sent.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::Moment;
 
@@ -23,12 +23,22 @@ pub struct Expiries {
     /// until 2106.
     slots: OnceLock<Box<[AtomicU32]>>,
 
+    /// How many copies were sent. Writers take turns in the lanes, each of which
+    /// is made when its first writer comes: with as many workers as lanes or
+    /// fewer, no two write to the same memory.
+    counts: OnceLock<Box<[Counts; Self::LANES]>>,
+
     /// Until when anybody may have been sent anything, in seconds since the
     /// Unix epoch; 0 if that is known for each slot.
     assumed: AtomicU32,
 }
 
+/// How many copies of each variant some writers have sent.
+type Counts = OnceLock<Box<[AtomicU64]>>;
+
 impl Expiries {
+    const LANES: usize = 8;
+
     /// Returns slots for copies that nobody has.
     pub fn new(count: usize) -> Self {
         // The readers limit zones to far fewer.
@@ -44,6 +54,22 @@ impl Expiries {
             0 => noted,
             until => noted.max(u64::from(until) + u64::from(ttl)),
         }
+    }
+
+    /// Counts a copy. `writer` is the number of who sends it.
+    pub fn count(&self, slot: u32, writer: usize) {
+        let lanes = self.counts.get_or_init(Box::default);
+        let make = || (0..self.count).map(|_| AtomicU64::new(0)).collect();
+        if let Some(count) = lanes[writer % Self::LANES].get_or_init(make).get(slot as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns how many copies of a variant were sent.
+    pub fn sent(&self, slot: u32) -> u64 {
+        let lanes = self.counts.get().into_iter().flat_map(|lanes| lanes.iter());
+        let counts = lanes.filter_map(|lane| lane.get()?.get(slot as usize));
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// Notes that anybody may have been sent anything until a time, in seconds
@@ -98,8 +124,9 @@ pub struct HandedOut<'s> {
 }
 
 impl HandedOut<'_> {
-    /// Notes that they were sent.
-    pub fn note(&self, now: Moment) {
+    /// Notes that they were sent. `writer` is the number of who does it.
+    pub fn note(&self, now: Moment, writer: usize) {
+        self.expiries.count(self.slot, writer);
         self.expiries.note(self.slot, now.next_second() + u64::from(self.ttl));
     }
 }
@@ -114,9 +141,19 @@ mod tests {
     fn the_latest_expiry_of_a_slot_counts() {
         let expiries = Expiries::new(2);
         for (now, ttl) in [(1_000_001, 60), (1_030_000, 20), (1_040_000, 30)] {
-            HandedOut { expiries: &expiries, slot: 1, ttl }.note(Moment(now));
+            HandedOut { expiries: &expiries, slot: 1, ttl }.note(Moment(now), 0);
         }
         assert_eq!((expiries.last(0, 60), expiries.last(1, 60)), (0, 1070));
+    }
+
+    #[test]
+    fn copies_are_counted_by_all_writers_and_slots_that_are_none_by_nobody() {
+        let expiries = Expiries::new(2);
+        for writer in 0..20 {
+            expiries.count(1, writer);
+        }
+        expiries.count(2, 0);
+        assert_eq!([0, 1, 2].map(|slot| expiries.sent(slot)), [0, 20, 0]);
     }
 
     #[test]

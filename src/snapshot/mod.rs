@@ -44,8 +44,8 @@ pub struct Snapshot {
     /// Counts publications, from 1.
     pub generation: u64,
 
-    /// When the last of them was, in seconds since the Unix epoch; 0 if that is
-    /// not known.
+    /// When the newest version of any zone was published, in seconds since the
+    /// Unix epoch; 0 if that is not known.
     pub published: u64,
 
     /// What answers say beside records.

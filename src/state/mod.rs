@@ -112,11 +112,18 @@ impl Kept {
         drained_by(&self.drains).collect()
     }
 
+    /// Returns when the newest version of any zone was published, in seconds
+    /// since the Unix epoch.
+    pub fn published(&self) -> u64 {
+        let newest = self.zones.values().filter_map(|zone| zone.timeline.entries().last());
+        newest.map(|entry| entry.published).max().unwrap_or(0)
+    }
+
     /// Returns the snapshot that answers by it.
     pub fn snapshot(&self, settings: &Settings) -> Snapshot {
         let timelines = self.zones.values().map(|zone| zone.timeline.clone());
         let mut snapshot = Snapshot::new(self.generation, settings.clone(), timelines);
-        snapshot.published = self.time;
+        snapshot.published = self.published();
         snapshot
     }
 }

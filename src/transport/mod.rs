@@ -281,7 +281,7 @@ fn conclude<'s>(
     tally.outcome(&outcome);
     // Before it is sent, so that nobody who looks meanwhile finds less.
     if let Some(handed_out) = outcome.handed_out {
-        handed_out.note(now);
+        handed_out.note(now, tally.writer());
     }
     Some(outcome)
 }

@@ -26,6 +26,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::board::{Board, Outcome, StateHealth};
+use super::handed_out::HandedOut;
 use super::load::{self, Loaded, LoadedZone, compile_draining, read_kept};
 use super::publish::{Candidate, Changes, Common, Draft, Edit};
 use super::{drain, guard};
@@ -98,6 +99,9 @@ pub struct Publisher {
     /// Versions that nobody is answered from any more, and of which copies
     /// may still be cached.
     retired: Vec<Arc<Version>>,
+
+    /// What versions had handed out that are let go of.
+    handed_out: Arc<HandedOut>,
 
     /// Snapshots that a worker may still be answering from, and when each was
     /// replaced, in seconds since the Unix epoch. Whoever lets go of one last
@@ -232,6 +236,7 @@ impl Publisher {
             last_error: None,
             health: StateHealth::default(),
             retired: Vec::new(),
+            handed_out: Arc::default(),
         };
         Publisher {
             path: path.to_owned(),
@@ -250,6 +255,7 @@ impl Publisher {
             retry_at: None,
             drain_again_at: None,
             retired: Vec::new(),
+            handed_out: Arc::default(),
             replaced: Vec::new(),
             warned_at: wall.second(),
             health: StateHealth::default(),
@@ -437,6 +443,7 @@ impl Publisher {
             last_error: self.last_error.clone(),
             health: self.health.clone(),
             retired: self.retired.clone(),
+            handed_out: self.handed_out.clone(),
         }));
     }
 
@@ -799,7 +806,9 @@ impl Publisher {
     fn forget_settled(&mut self, now: u64) {
         self.replaced.retain(|(at, _)| now <= at + 1);
         let retired = self.retired.len();
-        self.retired.retain(|version| version.last_expiry() > now);
+        for version in self.retired.extract_if(.., |version| version.last_expiry() <= now) {
+            Arc::make_mut(&mut self.handed_out).keep(&version);
+        }
         let has_settled = |zone: &KeptZone| zone.timeline.has_settled(now);
         if !self.kept.zones.values().any(|zone| has_settled(zone)) {
             if retired != self.retired.len() {
