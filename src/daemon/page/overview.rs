@@ -260,7 +260,7 @@ mod tests {
                 {"transport": "udp", "name": "cut", "value": 5, "is-outcome": false},
                 {"transport": "tcp", "name": "answered", "value": 2, "is-outcome": true},
             ],
-            "encrypted": {"tls": [], "quic": [], "https": []}, "last": outcome,
+            "published": 0, "encrypted": {"tls": [], "quic": [], "https": []}, "last": outcome,
             "state": {"write-errors": 0}, "clock-steps": 0, "clock-deviation": -3,
             "limits": Limits::default(), "latency": {"buckets": [], "sum": 0},
             "process": Process::new(),

@@ -13,6 +13,7 @@
 //! `drains` and `rollback`.
 
 mod drains;
+mod meanwhile;
 pub mod rollback;
 
 use std::collections::{BTreeSet, HashSet};
@@ -542,7 +543,7 @@ impl Publisher {
         }
         let Some(effective) = effective else { return Ok(vec![edit(candidate)]) };
         // What there is no priority table for now cannot wait for its time.
-        if priorities_of(&kept.tables, &files(&kept.tables)?).is_none() {
+        if meanwhile::priorities_of(&kept.tables, &meanwhile::files(&kept.tables)?).is_none() {
             return Ok(vec![edit(candidate)]);
         }
         let meanwhile = self.meanwhile(kept, loaded, &all.regions).map_err(|why| {
@@ -556,32 +557,6 @@ impl Publisher {
         // What is to take effect at its time is not meant by "now".
         let candidate = Candidate { effective: Some(effective), immediate: always, ..candidate };
         Ok(vec![edit(meanwhile), edit(candidate)])
-    }
-
-    /// Returns what a zone is until a scheduled priority table takes effect:
-    /// its other tables, with the priority table of now.
-    fn meanwhile(
-        &self,
-        kept: &KeptZone,
-        loaded: &LoadedZone,
-        regions: &RegionTable,
-    ) -> Result<Candidate, String> {
-        let newest = &kept.timeline.newest().zone;
-        let tables = with_priorities_of(&loaded.tables, &kept.tables)?.sharing(&kept.tables);
-        let (zone, drained) = match kept.is_made_of(&tables, regions) {
-            true => (newest.clone(), kept.drained.clone()),
-            false => compile_draining(&tables, regions, newest.serial(), &self.kept.drained())?,
-        };
-        Ok(Candidate {
-            zone,
-            tables: Arc::new(tables),
-            drained,
-            skips: None,
-            stamp: loaded.modified,
-            effective: None,
-            immediate: false,
-            keeps_schedule: true,
-        })
     }
 
     /// Returns the zones that are to be served no longer, and holds back what
@@ -930,32 +905,6 @@ fn note_restart(started_with: &Config, new: &Config, outcome: &mut Outcome) {
     for (key, _) in changed.iter().filter(|(_, is_changed)| *is_changed) {
         outcome.lines.push(format!("`{key}` has changed: it takes effect at the next start"));
     }
-}
-
-/// Paths and texts.
-type Files = Vec<(PathBuf, Arc<str>)>;
-
-/// Returns the files of tables, or why that is not possible.
-fn files(tables: &Tables) -> Result<Files, String> {
-    tables.files().map_err(|error| format!("what was kept of it cannot be read: {error}"))
-}
-
-/// Returns the priority table among the files of a zone.
-fn priorities_of(tables: &Tables, files: &Files) -> Option<usize> {
-    let path = tables.path.join("priorities.toml");
-    files.iter().position(|(file, _)| *file == path)
-}
-
-/// Returns tables with the priority table of others.
-fn with_priorities_of(tables: &Tables, others: &Tables) -> Result<Tables, String> {
-    let (mut own, other) = (files(tables)?, files(others)?);
-    let text = priorities_of(others, &other).map(|at| other[at].1.clone());
-    match (priorities_of(tables, &own), text) {
-        (Some(at), Some(text)) => own[at].1 = text,
-        (Some(at), None) => drop(own.remove(at)),
-        (None, _) => {}
-    }
-    Ok(Tables::new(tables.path.clone(), own))
 }
 
 //============ Errors ========================================================
