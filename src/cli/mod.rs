@@ -6,6 +6,7 @@
 
 mod check;
 mod drain;
+mod events;
 mod explain;
 mod export;
 mod history;
@@ -36,7 +37,7 @@ use crate::offline::Offline;
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
-        Command::Serve => serve::run(&arguments.config),
+        Command::Serve(options) => serve::run(&arguments.config, &options),
         Command::Check(options) => check::run(&arguments.config, &options),
         Command::Plan(options) => plan::run(&arguments.config, &options),
         Command::Reload(options) => reload::run(&arguments.config, &options),
@@ -71,7 +72,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Answer queries, in the foreground.
-    Serve,
+    Serve(serve::Options),
 
     /// Read and compile everything; print all that is found.
     Check(check::Options),

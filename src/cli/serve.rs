@@ -4,17 +4,23 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
-
-use super::wants_color;
+use super::events::{self, EventFormat};
 use crate::daemon;
+
+/// What `serve` is told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// How events are written to standard error.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = EventFormat::Text)]
+    log_format: EventFormat,
+}
 
 /// Serves until told to stop.
 ///
 /// Exits 1 if the tables have errors and nothing was served before, the state
 /// folder is in use, or an address cannot be bound; 0 after SIGTERM or SIGINT.
-pub(super) fn run(config: &Path) -> ExitCode {
-    start_logging();
+pub(super) fn run(config: &Path, options: &Options) -> ExitCode {
+    events::start(options.log_format);
     match daemon::serve(config, |ready| {
         // Serving does not depend on somebody reading this.
         let _ = writeln!(std::io::stdout(), "{ready}");
@@ -25,19 +31,4 @@ pub(super) fn run(config: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Sends events to standard error: `TRUNKDNS_LOG=debug` shows more.
-///
-/// Hickory's transports log a line or two a query at level `info`; a server
-/// that logs queries can be stopped by whoever asks enough of them.
-fn start_logging() {
-    let filter = EnvFilter::try_from_env("TRUNKDNS_LOG").unwrap_or_else(|_| {
-        EnvFilter::new("info,hickory_server=off,hickory_proto=off,hickory_net=off")
-    });
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(wants_color(&std::io::stderr()))
-        .init();
 }
