@@ -33,6 +33,7 @@
 //! - [`daemon`]: loading, publishing, wiring, signals, commands.
 //! - [`clock`]: the server's clock, for the two above.
 //! - [`time`]: times as people write them.
+//! - [`parallel`]: the same work on many items.
 //! - [`offline`]: what the tables on disk answer, for commands.
 //! - [`resolver`]: what a resolver hands out, against that.
 //! - [`sip`]: whether endpoints answer SIP.

@@ -8,10 +8,10 @@
 //! ```
 //!
 //! A zone is a handful of flat lists, in which numbers point from one to the
-//! next: a record costs its octets and some twenty beside, a zone of a million
-//! records a few allocations, and a zone that is kept on the disk is read back
-//! without being built again. [`Node`], [`Rrset`], [`Variant`] and [`Host`] are
-//! views of places in these lists.
+//! next: a zone of a million records is a few allocations, and a zone that is
+//! kept on the disk is read back without being built again. [`Node`],
+//! [`Rrset`], [`Variant`] and [`Host`] are views of places in these lists. All
+//! but the octets is the zone's [`Shape`], which zones have in common.
 
 mod build;
 mod shape;
