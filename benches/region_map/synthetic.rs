@@ -83,21 +83,22 @@ impl Tree {
 
     fn metadata(&self, version: u8) -> Vec<u8> {
         let text = |text: &str| [&[0x40 | text.len() as u8], text.as_bytes()].concat();
+        let short = |value: u16| [&[0xa2][..], &value.to_be_bytes()].concat();
         let number = |value: u32| [&[0xc4][..], &value.to_be_bytes()].concat();
         let kind = text(if version == 4 { "city ipv4" } else { "city ipv6" });
         // Times have 64 bits, in the extended type 9.
         let built = [&[0x04, 0x02][..], &1_780_000_000u32.to_be_bytes()].concat();
         [
             b"\xab\xcd\xefMaxMind.com\xe9".to_vec(),
-            [text("binary_format_major_version"), number(2)].concat(),
-            [text("binary_format_minor_version"), number(0)].concat(),
+            [text("binary_format_major_version"), short(2)].concat(),
+            [text("binary_format_minor_version"), short(0)].concat(),
             [text("build_epoch"), built].concat(),
             [text("database_type"), kind].concat(),
             [text("description"), vec![0xe0]].concat(),
-            [text("ip_version"), number(version.into())].concat(),
+            [text("ip_version"), short(version.into())].concat(),
             [text("languages"), vec![0x00, 0x04]].concat(),
             [text("node_count"), number(self.nodes.len() as u32)].concat(),
-            [text("record_size"), number(32)].concat(),
+            [text("record_size"), short(32)].concat(),
         ]
         .concat()
     }
