@@ -888,14 +888,6 @@ impl Drop for Peer {
         // NSD's own processes end with the one that was started, if it is asked.
         let id = self.child.id().to_string();
         let _ = Command::new("kill").args(["-TERM", &id]).status();
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        server::end(&mut self.child, PATIENCE);
     }
 }

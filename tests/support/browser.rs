@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use super::server::{installed, skip};
+use super::server::{self, installed, skip};
 
 /// How long anything may take before a test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -267,21 +267,13 @@ impl Drop for Browser {
         // Chromium ends with its processes when it is told to; what is left is ended.
         let close = json!({ "id": self.last_id + 1, "method": "Browser.close" });
         let _ = self.input.write_all(format!("{close}\0").as_bytes());
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < deadline {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        server::end(&mut self.child, Duration::from_secs(5));
     }
 }
 
 /// The source of axe-core, which `.ci/run` fetches; nothing where it has not.
 pub fn axe() -> Option<String> {
-    let path = super::server::project().join("target/axe.min.js");
+    let path = server::project().join("target/axe.min.js");
     let source = std::fs::read_to_string(&path).ok();
     if source.is_none() {
         skip("target/axe.min.js (axe-core) is not there: .ci/run fetches it");

@@ -27,6 +27,20 @@ pub fn installed(program: &str) -> bool {
     found
 }
 
+/// Waits for the end of a program that was told to end, and ends it where it
+/// takes too long.
+pub fn end(child: &mut Child, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
 /// Says whether tests can send from an address of the loopback. Linux has all
 /// of 127.0.0.0/8, other systems 127.0.0.1 alone.
 pub fn has_address(address: &str) -> bool {
