@@ -233,7 +233,6 @@ fn step_back() {
 #[cfg(not(target_os = "linux"))]
 fn step_back() {}
 
-/// Logs what became of a request.
 /// Logs what became of taking in files.
 pub(super) fn log(outcome: &Outcome) {
     if outcome.says_nothing() && outcome.by == BY_WATCH {
