@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 use crate::diag::{Code, Located, Span};
 use crate::geo::RegionId;
-use crate::wire::{Name, Rtype};
+use crate::wire::{Name, Rtype, SrvData};
 
 //----------- Config ---------------------------------------------------------
 
@@ -396,8 +396,7 @@ impl ZoneTables {
             rdatas.map(|rdata| (geo.rtype, &rdata.value))
         });
         let srv = listed.chain(steered).filter(|(rtype, _)| *rtype == Rtype::SRV);
-        // Priority, weight and port come first (RFC 2782).
-        let others = srv.filter_map(|(_, rdata)| Name::from_wire(rdata.get(6..)?).ok());
+        let others = srv.filter_map(|(_, rdata)| Some(SrvData::read(rdata)?.target));
         endpoints.map(|endpoint| endpoint.target.value.clone()).chain(others)
     }
 }

@@ -10,7 +10,7 @@ use crate::geo::{RegionId, RegionTable};
 use crate::sip::targets::{host, matches};
 use crate::snapshot::{Variant, Zone};
 use crate::state::{Kept, KeptZone};
-use crate::wire::{Name, Rtype};
+use crate::wire::{Name, Rtype, SrvData};
 
 //----------- Request --------------------------------------------------------
 
@@ -173,5 +173,5 @@ pub fn leaves(name: &Name, known: &KeptZone) -> String {
 
 /// Returns the target of SRV data (RFC 2782).
 fn target(rdata: &[u8]) -> Option<Name> {
-    Name::from_wire(rdata.get(6..)?).ok()
+    SrvData::read(rdata).map(|srv| srv.target)
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::board::Board;
 use super::status::Endpoint;
 use crate::snapshot::Version;
-use crate::wire::Name;
+use crate::wire::SrvData;
 
 /// What was handed out of endpoints.
 #[derive(Clone, Debug, Default)]
@@ -48,10 +48,10 @@ impl HandedOut {
             for (slot, variant) in (first..).zip(rrset.variants()) {
                 let expiry = version.expiries.last(slot, rrset.ttl());
                 let sent = version.expiries.sent(slot);
-                let records: Vec<_> = variant.rdatas().filter_map(srv).collect();
-                let lowest = records.iter().map(|(priority, ..)| *priority).min();
-                for (priority, port, target) in records {
-                    let key = (zone.origin().to_string(), target, port);
+                let records: Vec<_> = variant.rdatas().filter_map(SrvData::read).collect();
+                let lowest = records.iter().map(|srv| srv.priority).min();
+                for SrvData { priority, port, target, .. } in records {
+                    let key = (zone.origin().to_string(), target.to_string(), port);
                     let known = self.known.entry(key).or_default();
                     known.names = expiry.max(known.names);
                     if Some(priority) == lowest {
@@ -81,11 +81,4 @@ impl HandedOut {
         };
         self.known.into_iter().map(endpoint).collect()
     }
-}
-
-/// Returns priority, port and target of an SRV record (RFC 2782).
-fn srv(rdata: &[u8]) -> Option<(u16, u16, String)> {
-    let number = |at: usize| Some(u16::from_be_bytes([*rdata.get(at)?, *rdata.get(at + 1)?]));
-    let target = Name::from_wire(rdata.get(6..)?).ok()?;
-    Some((number(0)?, number(4)?, target.to_string()))
 }

@@ -7,7 +7,7 @@ use super::subject::{Found, Subject, is_sip};
 use crate::config::model::{Record, Row, RowKey, Service, ZoneTables};
 use crate::diag::{Code, Finding, Span};
 use crate::geo::RegionTable;
-use crate::wire::{Name, Rtype};
+use crate::wire::{Name, Rtype, SrvData};
 
 /// The most SRV records that every SIP stack in use takes: Asterisk keeps 8
 /// addresses, and with 9 long names an answer is beyond 512 octets.
@@ -145,17 +145,10 @@ fn of_rdatas<'a>(
 /// Reads the RDATA of an SRV record; one with the target "." says that there
 /// is no such service (RFC 2782), and has nothing to look at.
 fn of_rdata<'a>(rdata: &[u8], span: Span, ttl: u32) -> Option<Srv<'a>> {
-    let (numbers, target) = rdata.split_at_checked(6)?;
-    let number = |at: usize| u16::from_be_bytes([numbers[at], numbers[at + 1]]);
-    let target = Name::from_wire(target).ok().filter(|target| target.label_count() > 0)?;
-    Some(Srv {
-        priority: number(0),
-        weight: number(2),
-        port: (number(4), span),
-        target: Cow::Owned(target),
-        span,
-        ttl,
-    })
+    let SrvData { priority, weight, port, target } = SrvData::read(rdata)?;
+    let is_meant = target.label_count() > 0;
+    let (port, target) = ((port, span), Cow::Owned(target));
+    is_meant.then_some(Srv { priority, weight, port, target, span, ttl })
 }
 
 //----------- Lints ----------------------------------------------------------

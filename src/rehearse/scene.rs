@@ -13,7 +13,7 @@ use crate::config::model::{Handover, Service, ZoneTables};
 use crate::geo::{RegionId, RegionMap, RegionTable};
 use crate::offline::{Offline, OfflineZone, ask, client_of, map_of_regions};
 use crate::snapshot::{Moment, Settings, Snapshot, Timeline, Version};
-use crate::wire::{LowerName, Name, Rtype};
+use crate::wire::{LowerName, Name, Rtype, SrvData};
 
 //----------- Scene ----------------------------------------------------------
 
@@ -399,9 +399,9 @@ fn without(tables: &ZoneTables, dead: &BTreeSet<String>) -> Option<ZoneTables> {
             row.cells = cells;
         }
     }
-    let target = |rdata: &[u8]| rdata.get(6..).and_then(|wire| Name::from_wire(wire).ok());
     let is_alive = |record: &crate::config::model::Record| {
-        record.rtype != Rtype::SRV || target(&record.rdata).is_none_or(|name| !is_dead(&name))
+        record.rtype != Rtype::SRV
+            || SrvData::read(&record.rdata).is_none_or(|srv| !is_dead(&srv.target))
     };
     let alive: BTreeSet<_> = tables
         .records

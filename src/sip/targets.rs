@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Transport;
 use crate::geo::{RegionId, RegionSet};
 use crate::snapshot::{Found, Node, Zone};
-use crate::wire::{LowerName, Name, Rtype};
+use crate::wire::{LowerName, Name, Rtype, SrvData};
 
 //----------- Target ---------------------------------------------------------
 
@@ -140,9 +140,8 @@ fn service(node: Node<'_>) -> Option<String> {
 /// Reads port and target of SRV data (RFC 2782); a target `.` says that there
 /// is no service.
 fn read_srv(rdata: &[u8]) -> Option<(u16, Name)> {
-    let (&[.., high, low], target) = rdata.split_first_chunk::<6>()?;
-    let target = Name::from_wire(target).ok().filter(|target| *target != Name::root())?;
-    Some((u16::from_be_bytes([high, low]), target))
+    let SrvData { port, target, .. } = SrvData::read(rdata)?;
+    (target != Name::root()).then_some((port, target))
 }
 
 /// Returns the addresses that the zones have for a host.

@@ -36,6 +36,7 @@ mod query;
 mod rdata;
 mod reason;
 mod rtype;
+mod srv;
 mod tsig;
 mod writer;
 
@@ -51,6 +52,7 @@ pub use self::name::{Name, NameError, is_within};
 pub use self::query::{CookieQuery, ErrorReply, Parsed, Query, Question, Refusal, Reply, parse};
 pub use self::reason::Reason;
 pub use self::rtype::Rtype;
+pub use self::srv::SrvData;
 pub use self::tsig::Tsig;
 pub use self::writer::{
     Ending, Full, Mark, ResponseWriter, RrsetHead, Section, WrittenName, move_pointers,
