@@ -139,7 +139,8 @@ impl Digest {
         for (name, is_link) in entries {
             self.0.write(name.as_bytes());
             self.0.write_u8(0);
-            let behind = fs::metadata(path.join(name)).ok().filter(|_| is_link);
+            // A folder of ten thousand has few links: only they are followed.
+            let behind = is_link.then(|| fs::metadata(path.join(name)).ok()).flatten();
             if let Some(folder) = behind.filter(Metadata::is_dir) {
                 self.inode(&folder);
             }
