@@ -142,6 +142,12 @@ impl Name {
         self.0.starts_with(b"\x01*")
     }
 
+    /// Returns the first label, and what is behind it; nothing of the root.
+    fn split(&self) -> Option<(&[u8], &[u8])> {
+        let (len, rest) = self.0.split_first()?;
+        rest.split_at_checked(usize::from(*len)).filter(|_| *len > 0)
+    }
+
     fn end_label(wire: &mut [u8], label_at: usize) -> Result<(), NameError> {
         match wire.len() - label_at - 1 {
             0 => Err(NameError::EmptyLabel),
@@ -199,19 +205,26 @@ impl Hash for Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
+        // Tables of ten thousand customers' zones compare siblings.
+        if let (Some((one, above)), Some((two, other_above))) = (self.split(), other.split())
+            && above == other_above
+        {
+            return compare_labels(one, two);
+        }
         let (left, right) = (LabelStarts::of(self), LabelStarts::of(other));
         // Names that are sorted have most of their labels in common, and
         // nearly always in the same letter case.
         let pairs = left.rightmost_first().zip(right.rightmost_first());
         pairs
             .filter(|(a, b)| a != b)
-            .map(|(a, b)| {
-                let a = a.iter().map(u8::to_ascii_lowercase);
-                a.cmp(b.iter().map(u8::to_ascii_lowercase))
-            })
+            .map(|(a, b)| compare_labels(a, b))
             .find(|order| order.is_ne())
             .unwrap_or_else(|| left.count.cmp(&right.count))
     }
+}
+
+fn compare_labels(one: &[u8], other: &[u8]) -> Ordering {
+    one.iter().map(u8::to_ascii_lowercase).cmp(other.iter().map(u8::to_ascii_lowercase))
 }
 
 /// Where the labels of a name start: sorted tables of names compare them from
