@@ -1,11 +1,13 @@
 //! From the operator's files to compiled zones.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
 use super::secret;
@@ -373,7 +375,7 @@ struct ZoneReader<'a> {
     known: Option<&'a Kept>,
 
     /// Zones that are known, by their folders; nothing where two had the same.
-    by_folder: HashMap<&'a Path, Option<&'a KeptZone>>,
+    by_folder: FxHashMap<&'a OsStr, Option<&'a KeptZone>>,
 
     /// Endpoints that are drained.
     drained: BTreeSet<Name>,
@@ -420,9 +422,10 @@ impl<'a> ZoneReader<'a> {
         basis: ObjectId,
         context: Option<Context<'a>>,
     ) -> Self {
-        let mut by_folder = HashMap::new();
+        let mut by_folder = FxHashMap::default();
         for zone in known.iter().flat_map(|known| known.zones.values()) {
-            let place = by_folder.entry(&*zone.tables.path);
+            // Hashing paths goes by their parts, which takes ten times as long.
+            let place = by_folder.entry(zone.tables.path.as_os_str());
             place.and_modify(|known| *known = None).or_insert(Some(&**zone));
         }
         let drained = known.map(Kept::drained).unwrap_or_default();
@@ -492,7 +495,7 @@ impl<'a> ZoneReader<'a> {
     /// Returns the zone of a folder if it would be compiled from the same as
     /// before.
     fn unchanged(&self, folder: &Path, now: u64) -> Option<LoadedZone> {
-        let known = self.by_folder.get(folder).copied().flatten()?;
+        let known = self.by_folder.get(folder.as_os_str()).copied().flatten()?;
         // What is in the folder of a zone with a schedule, or of one that was
         // rolled back, is not what the newest version was made of.
         let is_same = known.scheduled.is_none()

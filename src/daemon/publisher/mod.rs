@@ -16,6 +16,7 @@ mod drains;
 mod meanwhile;
 pub mod rollback;
 
+use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rustc_hash::FxHashSet;
 
 use super::board::{Board, Outcome, StateHealth};
 use super::handed_out::HandedOut;
@@ -475,7 +477,11 @@ impl Publisher {
         let mut edits = Vec::new();
         let concerned = |zone: &&LoadedZone| request.concerns(zone.zone.origin());
         for zone in loaded.zones.iter().filter(concerned) {
-            if let Some(known) = self.kept.zones.get(zone.zone.origin()) {
+            let known = self.kept.zones.get(zone.zone.origin());
+            if let Some(known) = known {
+                if is_served(known, zone, &loaded.shared) {
+                    continue;
+                }
                 let skipped = guard::rolled_back(known, zone).filter(|_| !request.force);
                 if let Some(why) = skipped {
                     outcome.notes.push(why);
@@ -484,7 +490,7 @@ impl Publisher {
                 let leaving = drain::leaving(known, &zone.zone);
                 outcome.notes.extend(leaving.map(|name| drain::leaves(&name, known)));
             }
-            match self.edit(zone, &loaded, request) {
+            match self.edit(zone, known, &loaded, request) {
                 Ok(all) => edits.extend(all),
                 Err(why) => outcome.hold(zone.zone.origin(), why),
             }
@@ -509,6 +515,7 @@ impl Publisher {
     fn edit(
         &self,
         loaded: &LoadedZone,
+        known: Option<&Arc<KeptZone>>,
         all: &Loaded,
         request: &Request,
     ) -> Result<Vec<Edit>, String> {
@@ -529,13 +536,10 @@ impl Publisher {
             keeps_schedule: false,
         };
         let edit = |candidate| Edit { origin: origin.clone(), candidate: Some(candidate) };
-        let Some(kept) = self.kept.zones.get(origin) else {
+        let Some(kept) = known else {
             let held = guard::takes_over(&self.kept, origin).filter(|_| !request.now);
             return held.map_or(Ok(vec![edit(candidate)]), Err);
         };
-        if is_served(kept, loaded, &all.shared) {
-            return Ok(Vec::new());
-        }
         if !request.force
             && let Some(why) = guard::accident(kept, loaded, all, self.regions.as_ref())
         {
@@ -562,10 +566,14 @@ impl Publisher {
     /// Returns the zones that are to be served no longer, and holds back what
     /// is not there to be read.
     fn missing(&self, loaded: &Loaded, request: &Request, outcome: &mut Outcome) -> Vec<Edit> {
-        let read: BTreeSet<&Name> = loaded.zones.iter().map(|zone| zone.zone.origin()).collect();
+        let read: FxHashSet<&Name> = loaded.zones.iter().map(|zone| zone.zone.origin()).collect();
         let mut edits = Vec::new();
         let are_all_gone = read.is_empty() && loaded.folders.is_empty();
-        let taken: HashSet<&Path> = loaded.zones.iter().map(|zone| &*zone.tables.path).collect();
+        // Nearly always none is missing.
+        let taken = LazyCell::new(|| {
+            let folders = loaded.zones.iter().map(|zone| &*zone.tables.path);
+            folders.collect::<HashSet<&Path>>()
+        });
         for (origin, zone) in &self.kept.zones {
             if read.contains(origin) || !request.concerns(origin) {
                 continue;
@@ -768,12 +776,10 @@ impl Publisher {
 
     /// Serves what is kept.
     fn swap(&mut self, kept: Kept) {
-        let old = versions(&self.kept);
-        self.kept = Arc::new(kept);
+        let old = std::mem::replace(&mut self.kept, Arc::new(kept));
         let replaced = self.served.swap(Arc::new(self.kept.snapshot(&self.settings)));
         self.replaced.push((self.clock.now().second(), replaced));
-        let new: BTreeSet<_> = versions(&self.kept).iter().map(Arc::as_ptr).collect();
-        self.retired.extend(old.into_iter().filter(|version| !new.contains(&Arc::as_ptr(version))));
+        self.retired.extend(retired(&old, &self.kept));
     }
 
     /// Lets go of versions that nobody is answered from, once nobody can be
@@ -834,6 +840,26 @@ struct Next {
 fn versions(kept: &Kept) -> Vec<Arc<Version>> {
     let entries = kept.zones.values().flat_map(|zone| zone.timeline.entries());
     entries.map(|entry| entry.version.clone()).collect()
+}
+
+/// Returns the versions that somebody was answered from and nobody will be
+/// again.
+fn retired(old: &Kept, new: &Kept) -> Vec<Arc<Version>> {
+    let entries = |zone: &KeptZone| {
+        let entries = zone.timeline.entries().iter();
+        entries.map(|entry| entry.version.clone()).collect::<Vec<_>>()
+    };
+    // Of ten thousand zones most are the very same.
+    let changed = old.zones.iter().map(|(name, zone)| (zone, new.zones.get(name)));
+    let changed = changed
+        .filter(|(zone, new)| new.is_none_or(|new| !Arc::ptr_eq(&new.timeline, &zone.timeline)));
+    let retired = changed.flat_map(|(zone, new)| {
+        let new = new.map(|new| entries(new)).unwrap_or_default();
+        let is_gone =
+            move |version: &Arc<Version>| !new.iter().any(|new| Arc::ptr_eq(new, version));
+        entries(zone).into_iter().filter(is_gone)
+    });
+    retired.collect()
 }
 
 /// Returns how versions are published some seconds ahead.
