@@ -9,16 +9,20 @@
 //! to. Lines of a generation that no manifest has had are forgotten, and so are
 //! lines that are not what was written: what is served does not depend on
 //! them.
+//!
+//! In memory are the publications alone: the zones of the first line are all
+//! there are, and read when somebody asks for them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::manifest::{SharedRecord, ZoneRecord};
 use super::pack::{self, ObjectId};
-use super::store::{SharedRecord, ZoneRecord};
 use crate::wire::Name;
 
 /// The most publications that are remembered, whatever `[server] keep` says.
@@ -51,7 +55,7 @@ pub struct Event {
 /// All publications that are remembered, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
-    records: Vec<Record>,
+    events: Vec<Event>,
 
     /// Whether the file holds anything else.
     is_torn: bool,
@@ -72,100 +76,136 @@ impl History {
     /// Reads what a folder remembers up to a generation.
     pub(super) fn read(folder: &Path, generation: u64) -> Self {
         let text = fs::read_to_string(path(folder)).unwrap_or_default();
-        let mut records: Vec<Record> = Vec::new();
-        for record in text.lines().filter_map(parse) {
-            // What was written for a manifest that never came is written again.
-            while records.last().is_some_and(|last| last.generation() >= record.generation()) {
-                records.pop();
-            }
-            records.push(record);
-        }
-        records.retain(|record| record.generation() <= generation);
-        let is_torn = records.len() != text.lines().count() || !text.ends_with('\n');
-        History { records, is_torn }
+        let (events, is_torn) = read_lines(&text, generation, |line: EventLine| line.event);
+        History { events, is_torn }
     }
 
     /// Returns the history with another publication, and without those that
-    /// are before a time and needed for nothing after it; says whether the file
-    /// is to be written anew.
-    pub(super) fn with(&self, record: Record, since: u64) -> (Self, bool) {
-        let mut records = self.records.clone();
+    /// are before a time and needed for nothing after it; what is new is on the
+    /// disk then.
+    pub(super) fn with(&self, folder: &Path, record: Record, since: u64) -> io::Result<Self> {
+        let mut events = self.events.clone();
         // One that took too long is written again, with later times.
-        records.retain(|other| other.generation() < record.generation());
-        records.push(record);
-        let later = &records[1..];
-        let settled = later.iter().take_while(|record| record.event.time <= since).count();
-        let forgotten = settled.max(records.len().saturating_sub(RECORDS_MAX));
-        let mut before = BTreeMap::new();
-        for record in records.drain(..forgotten) {
-            before.extend(record.zones);
-        }
-        if let Some(first) = records.first_mut().filter(|_| forgotten > 0) {
-            before.extend(first.zones.drain(..));
-            before.retain(|_, zone| zone.is_some());
-            first.zones = before.into_iter().collect();
-        }
-        (History { records, is_torn: false }, forgotten > 0 || self.is_torn)
-    }
-
-    /// Brings the last record to the disk, or all of them.
-    pub(super) fn write(&self, folder: &Path, all: bool) -> io::Result<()> {
-        let Some(last) = self.records.last() else { return Ok(()) };
-        if !all {
+        events.retain(|other| other.generation < record.event.generation);
+        events.push(record.event.clone());
+        let forgotten = forgotten(&events, since);
+        events.drain(..forgotten);
+        if forgotten == 0 && !self.is_torn && !self.events.is_empty() {
             let mut file = File::options().create(true).append(true).open(path(folder))?;
-            file.write_all(line(last)?.as_bytes())?;
-            return file.sync_all();
+            file.write_all(line(&record)?.as_bytes())?;
+            file.sync_all()?;
+        } else {
+            let mut records = self.records(folder)?;
+            records.retain(|other| other.event.generation < record.event.generation);
+            records.push(record);
+            write_anew(folder, &forget(records, since))?;
         }
-        let new = folder.join("history.new");
-        let mut file = File::create(&new)?;
-        for record in &self.records {
-            file.write_all(line(record)?.as_bytes())?;
-        }
-        file.sync_all()?;
-        fs::rename(new, path(folder))?;
-        pack::sync(folder)
+        Ok(History { events, is_torn: false })
     }
 
-    /// Returns every object that is named.
-    pub(super) fn objects(&self) -> impl Iterator<Item = ObjectId> {
-        self.records.iter().flat_map(|record| {
-            let zones = record.zones.iter().filter_map(|(_, zone)| zone.as_ref());
-            let zones = zones.flat_map(ZoneRecord::objects);
-            record.shared.objects().into_iter().chain(zones)
-        })
+    /// Reads the records.
+    pub(super) fn records(&self, folder: &Path) -> io::Result<Vec<Record>> {
+        let Some(last) = self.events.last() else { return Ok(Vec::new()) };
+        let text = match fs::read_to_string(path(folder)) {
+            // It was taken away, which is no reason to publish no more.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            text => text?,
+        };
+        Ok(read_lines(&text, last.generation, |record: Record| record).0)
     }
 
     /// Returns the publications.
     pub(super) fn events(&self) -> impl DoubleEndedIterator<Item = &Event> {
-        self.records.iter().map(|record| &record.event)
-    }
-
-    /// Returns what was published by a record: what all zones shared, and the
-    /// zones; none if nothing like it is remembered.
-    pub(super) fn state(
-        &self,
-        is_it: impl Fn(&Event) -> bool,
-    ) -> Option<(&Record, BTreeMap<&Name, &ZoneRecord>)> {
-        let end = self.records.iter().rposition(|record| is_it(&record.event))?;
-        let mut zones = BTreeMap::new();
-        for (name, zone) in self.records[..=end].iter().flat_map(|record| &record.zones) {
-            match zone {
-                Some(zone) => zones.insert(name, zone),
-                None => zones.remove(name),
-            };
-        }
-        Some((&self.records[end], zones))
+        self.events.iter()
     }
 
     /// Says whether a publication is remembered.
     pub(super) fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.events.is_empty()
+    }
+}
+
+/// Returns what was published by a record: what all zones shared, and the
+/// zones; none if nothing like it is remembered.
+pub(super) fn state(
+    records: &[Record],
+    is_it: impl Fn(&Event) -> bool,
+) -> Option<(&Record, BTreeMap<&Name, &ZoneRecord>)> {
+    let end = records.iter().rposition(|record| is_it(&record.event))?;
+    let mut zones = BTreeMap::new();
+    for (name, zone) in records[..=end].iter().flat_map(|record| &record.zones) {
+        match zone {
+            Some(zone) => zones.insert(name, zone),
+            None => zones.remove(name),
+        };
+    }
+    Some((&records[end], zones))
+}
+
+/// Returns how many of the first publications are before a time and needed for
+/// nothing after it, or too many.
+fn forgotten<E: AsRef<Event>>(events: &[E], since: u64) -> usize {
+    let later = events.iter().skip(1);
+    let settled = later.take_while(|event| event.as_ref().time <= since).count();
+    settled.max(events.len().saturating_sub(RECORDS_MAX))
+}
+
+/// Returns records without those that are before a time, of which only the
+/// zones stay that no later one has.
+pub(super) fn forget(mut records: Vec<Record>, since: u64) -> Vec<Record> {
+    let forgotten = forgotten(&records, since);
+    let mut before = BTreeMap::new();
+    for record in records.drain(..forgotten) {
+        before.extend(record.zones);
+    }
+    if let Some(first) = records.first_mut().filter(|_| forgotten > 0) {
+        before.extend(first.zones.drain(..));
+        before.retain(|_, zone| zone.is_some());
+        first.zones = before.into_iter().collect();
+    }
+    records
+}
+
+fn write_anew(folder: &Path, records: &[Record]) -> io::Result<()> {
+    let new = folder.join("history.new");
+    let mut file = BufWriter::new(File::create(&new)?);
+    for record in records {
+        file.write_all(line(record)?.as_bytes())?;
+    }
+    file.into_inner().map_err(IntoInnerError::into_error)?.sync_all()?;
+    fs::rename(new, path(folder))?;
+    pack::sync(folder)
+}
+
+impl AsRef<Event> for Event {
+    fn as_ref(&self) -> &Event {
+        self
+    }
+}
+
+/// What is read of a line where nobody asks for its zones.
+#[derive(Deserialize)]
+struct EventLine {
+    event: Event,
+}
+
+impl AsRef<Event> for EventLine {
+    fn as_ref(&self) -> &Event {
+        &self.event
     }
 }
 
 impl Record {
-    fn generation(&self) -> u64 {
-        self.event.generation
+    /// Returns every object that is named.
+    pub(super) fn objects(&self) -> impl Iterator<Item = ObjectId> {
+        let zones = self.zones.iter().filter_map(|(_, zone)| zone.as_ref());
+        self.shared.objects().into_iter().chain(zones.flat_map(ZoneRecord::objects))
+    }
+}
+
+impl AsRef<Event> for Record {
+    fn as_ref(&self) -> &Event {
+        &self.event
     }
 }
 
@@ -178,7 +218,27 @@ fn line(record: &Record) -> io::Result<String> {
     Ok(format!("{} {body}\n", ObjectId::of(body.as_bytes())))
 }
 
-fn parse(line: &str) -> Option<Record> {
+/// Reads lines up to a generation; says whether there is anything else.
+fn read_lines<L: AsRef<Event> + DeserializeOwned, T>(
+    text: &str,
+    generation: u64,
+    take: impl Fn(L) -> T,
+) -> (Vec<T>, bool) {
+    let mut lines: Vec<L> = Vec::new();
+    for line in text.lines().filter_map(parse::<L>) {
+        // What was written for a manifest that never came is written again.
+        let number = line.as_ref().generation;
+        while lines.last().is_some_and(|last| last.as_ref().generation >= number) {
+            lines.pop();
+        }
+        lines.push(line);
+    }
+    lines.retain(|line| line.as_ref().generation <= generation);
+    let is_torn = lines.len() != text.lines().count() || !text.ends_with('\n');
+    (lines.into_iter().map(take).collect(), is_torn)
+}
+
+fn parse<L: DeserializeOwned>(line: &str) -> Option<L> {
     let (digest, body) = line.split_once(' ')?;
     let is_whole = digest == ObjectId::of(body.as_bytes()).to_string();
     serde_json::from_str(body).ok().filter(|_| is_whole)

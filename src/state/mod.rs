@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!  state/lock              held by the server that uses the folder
-//!  state/manifest          what is published, by the names of objects, and how the
+//!  state/manifest          what is published, by the names of objects
+//!  state/7.pack            objects: compiled zones, region maps, tables, and pages:
+//!                          which objects some dozens of zones are, and how the
 //!                          operator's files were read
-//!  state/7.pack            objects: compiled zones, region maps, tables
 //!  state/history           what was published before, by the names of objects
 //!  state/served            the generation that is known to have been served
 //!  state/damaged-…/        what could not be read, set aside
@@ -13,11 +14,14 @@
 //! Before something is published, [`State::save`] writes what is new to a pack
 //! of its own, and then a new manifest under another name, which takes the
 //! place of the old one by a rename. Each step is on the disk before the next
-//! begins (fsync of the file, and of the folder), so that whenever the server
+//! begins (fsync of the files, then of the folder), so that whenever the server
 //! is killed, the manifest is the old one or the new one, and all objects that
-//! it names are there. Packs that neither manifest nor history names are
-//! removed; what others still hold of use is written again when most of them
-//! is not, or when there are many small ones.
+//! it names are there. Packs that the manifest does not name are removed.
+//!
+//! An edit of one zone of ten thousand writes that zone, its tables, the page
+//! that it is in and a manifest of some kilobytes. What is still needed is
+//! counted only now and then: when a mebibyte has been written since, or there
+//! are many small packs. Those that hold little of use are then written again.
 //!
 //! A server that is killed after the rename and before it swaps the snapshot
 //! in has answered as before until its end, perhaps longer than the manifest
@@ -45,8 +49,12 @@
 //! When cached copies expire is not kept: after a restart every endpoint
 //! counts as handed out just before it.
 
+mod draft;
 mod history;
+mod ids;
+mod manifest;
 mod pack;
+mod reader;
 mod store;
 mod tables;
 

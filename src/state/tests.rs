@@ -288,3 +288,133 @@ fn a_write_that_fails_leaves_what_is_there_and_the_next_one_works() {
     drop(state);
     assert_same(&reopen(folder.path()).1, &written);
 }
+
+/// What is published, of many zones.
+fn many(generation: u64, count: usize) -> Kept {
+    let mut kept = kept(generation);
+    let (_, first) = kept.zones.pop_first().unwrap();
+    for number in 0..count {
+        let (origin, zone) = numbered(&first, number, "192.0.2.2");
+        kept.zones.insert(origin, zone);
+    }
+    kept
+}
+
+/// A zone of its own name, like another one.
+fn numbered(like: &KeptZone, number: usize, address: &str) -> (Name, Arc<KeptZone>) {
+    let folder = PathBuf::from(format!("c{number}"));
+    let text =
+        format!("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A {address}\n; {}\n", "x".repeat(300));
+    let tables = Tables::new(folder.clone(), [(folder.join("records.zone"), Arc::from(text))]);
+    let zone = compile_texts(&tables, &regions(), 1).unwrap();
+    let origin = zone.origin().clone();
+    let version = Version::new(zone, like.timeline.newest().map.clone());
+    let timeline = Arc::new(Timeline::new(Arc::new(version), 1000));
+    let zone = KeptZone { timeline, tables: Arc::new(tables), ..like.clone() };
+    (origin, Arc::new(zone))
+}
+
+/// Gives a zone another address.
+fn edit(kept: &mut Kept, number: usize, address: &str) {
+    let like = kept.zones.values().next().unwrap().clone();
+    let (origin, zone) = numbered(&like, number, address);
+    kept.zones.insert(origin, zone);
+}
+
+fn publication(kept: &Kept, zones: impl IntoIterator<Item = usize>) -> Publication {
+    let name = |number| Name::parse(&format!("c{number}"), &Name::root()).unwrap();
+    Publication {
+        by: "dave".into(),
+        what: format!("edit {}", kept.generation),
+        lines: Vec::new(),
+        zones: zones.into_iter().map(name).collect(),
+        keep_since: 0,
+    }
+}
+
+#[test]
+fn an_edit_writes_what_it_changes_however_many_zones_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut state, _) = State::open(folder.path()).unwrap();
+    let mut written = many(1, 600);
+    state.save(&written, Some(&publication(&written, []))).unwrap();
+    let len = |name: &str| fs::metadata(folder.path().join(name)).unwrap().len();
+    let all = len("1.pack");
+    for (generation, restart) in [(2, false), (3, true)] {
+        if restart {
+            drop(state);
+            (state, written) = reopen(folder.path());
+        }
+        written.generation = generation;
+        edit(&mut written, 77, &format!("198.51.100.{generation}"));
+        state.save(&written, Some(&publication(&written, [77]))).unwrap();
+        let pack = len(&format!("{generation}.pack"));
+        assert!(pack < all / 20, "{pack} of {all}");
+        assert!(len("manifest") < 4000, "{}", len("manifest"));
+    }
+    // Zones that come and go change their neighbours' page, and no other.
+    written.generation = 4;
+    let gone = written.zones.keys().nth(100).unwrap().clone();
+    written.zones.remove(&gone);
+    edit(&mut written, 600, "192.0.2.7");
+    state.save(&written, None).unwrap();
+    assert!(len("4.pack") < all / 10, "{} of {all}", len("4.pack"));
+    drop(state);
+    assert_same(&reopen(folder.path()).1, &written);
+}
+
+#[test]
+fn many_small_edits_leave_few_packs_and_every_publication_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut state, _) = State::open(folder.path()).unwrap();
+    let mut written = many(1, 40);
+    state.save(&written, Some(&publication(&written, []))).unwrap();
+    for generation in 2..80 {
+        written.generation = generation;
+        let number = generation as usize % 40;
+        edit(&mut written, number, &format!("198.51.100.{generation}"));
+        state.save(&written, Some(&publication(&written, [number]))).unwrap();
+        let packs = pack::list(folder.path()).unwrap().len();
+        assert!(packs <= 33, "{packs}");
+        if generation % 9 == 0 {
+            // As when a handover is over, which nobody waits for.
+            state.save(&written, None).unwrap();
+        }
+    }
+    for restart in [false, true] {
+        if restart {
+            drop(state);
+            (state, written) = reopen(folder.path());
+        }
+        for generation in [1, 5, 44, 79] {
+            let past = state.published(Some(generation)).unwrap();
+            assert_eq!(past.kept.zones.len(), 40);
+            let zone = past.kept.zones.values().find(|zone| zone.tables.path.ends_with("c4"));
+            let address =
+                zone.unwrap().tables.files().unwrap()[0].1.lines().nth(3).unwrap()[5..].to_owned();
+            let expected = match generation {
+                1 => "192.0.2.2",
+                5 => "198.51.100.4",
+                _ => "198.51.100.44",
+            };
+            assert_eq!(address, expected, "{generation}");
+        }
+    }
+    assert!(written.zones.values().all(|zone| zone.tables.files().is_ok()));
+}
+
+#[test]
+fn the_state_of_an_older_release_is_set_aside_and_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut state, _) = State::open(folder.path()).unwrap();
+    state.save(&kept(1), None).unwrap();
+    drop(state);
+    let path = folder.path().join("manifest");
+    let text = fs::read(&path).unwrap();
+    let head = b"trunkdns state 4".len();
+    fs::write(&path, [b"trunkdns state 3", &text[head..]].concat()).unwrap();
+    let (_, found) = State::open(folder.path()).unwrap();
+    let Found::Damaged { why, aside } = found else { panic!("{found:?}") };
+    assert_eq!(why, "manifest: it does not begin with `trunkdns state 4`");
+    assert!(aside.join("1.pack").exists());
+}
