@@ -6,7 +6,7 @@
 /// half full.
 ///
 /// Names are not in it: it costs eight octets an entry.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct Index {
     /// Positions, counted from 1; 0 where there is none. A power of two of
     /// them.

@@ -84,10 +84,22 @@ impl LowerName {
     /// Returns the hash of every suffix that the name has, from that of the
     /// root to its own: all of them cost what one does.
     pub fn suffix_hashes(&self) -> impl Iterator<Item = u64> + '_ {
+        self.hashes_below(0)
+    }
+
+    /// Returns the hash of what stands before the last `count` labels of the
+    /// name: the same below whatever origin.
+    pub fn hash_below(&self, count: usize) -> u64 {
+        self.hashes_below(count).last().unwrap_or_default()
+    }
+
+    /// Returns such hashes of every suffix that has these labels, from that of
+    /// nothing to that of all that stands before them.
+    pub fn hashes_below(&self, count: usize) -> impl Iterator<Item = u64> + '_ {
         let mut hasher = FxHasher::default();
-        let labels = self.labels[..usize::from(self.label_count)].windows(2).rev();
+        let labels = &self.labels[..usize::from(self.label_count).saturating_sub(count)];
         let label = |pair: &[u8]| &self.octets[usize::from(pair[0])..usize::from(pair[1])];
-        let below = labels.map(move |pair| {
+        let below = labels.windows(2).rev().map(move |pair| {
             hasher.write(label(pair));
             hasher.finish()
         });
@@ -192,5 +204,16 @@ mod tests {
         for cut in [&b""[..], b"\x01", b"\x01a", b"\x03ab", b"\x3f"] {
             assert_eq!(LowerName::read(cut), Err(Reason::Truncated), "{cut:?}");
         }
+    }
+    #[test]
+    fn the_hash_below_an_origin_is_the_same_below_another_one() {
+        let name = |text: &str| LowerName::from(&Name::parse(text, &Name::root()).unwrap());
+        let (one, other) = (name("_sip._tcp.a.example"), name("_sip._tcp.b.test"));
+        assert_eq!(one.hash_below(2), other.hash_below(2));
+        assert_eq!(one.hash_below(2), name("_sip._tcp").hash());
+        assert_ne!(one.hash_below(1), other.hash_below(1));
+        assert_eq!(one.hashes_below(2).count(), 3);
+        // An origin that is longer has nothing below it here.
+        assert_eq!(one.hash_below(9), name(".").hash());
     }
 }

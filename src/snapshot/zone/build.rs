@@ -91,7 +91,8 @@ impl Zone {
                 builder.rrset(rrset);
             }
         }
-        let zone = Self::of_parts(builder.finish(has_own_serial));
+        let (octets, shape) = builder.finish();
+        let zone = Self::of_parts(octets, shape, has_own_serial);
         zone.expect("the compiler refuses a zone without SOA")
     }
 
@@ -106,8 +107,9 @@ impl Zone {
 
     /// Reads a zone that was kept; none where the octets are none.
     pub fn from_octets(octets: &[u8]) -> Option<Self> {
-        let (octets, shape, has_own_serial) = postcard::from_bytes::<(_, Shape, _)>(octets).ok()?;
-        Self::of_parts(Parts { octets, shape: shape.shared(), has_own_serial })
+        let (octets, shape, has_own_serial) =
+            postcard::from_bytes::<(Box<[u8]>, Shape, bool)>(octets).ok()?;
+        Self::of_parts(octets, shape, has_own_serial)
     }
 
     /// Returns the zone with another serial in its SOA record.
@@ -124,22 +126,22 @@ impl Zone {
         self
     }
 
-    fn of_parts(parts: Parts) -> Option<Self> {
-        let origin = Name::from_wire(parts.name(parts.shape.nodes.first()?.owner)).ok()?;
+    fn of_parts(octets: Box<[u8]>, mut shape: Shape, has_own_serial: bool) -> Option<Self> {
+        let origin = Name::from_wire(name_at(&octets, shape.nodes.first()?.owner)).ok()?;
         let origin_labels = origin.label_count();
         let mut labels_max = 0;
-        let mut hashes = Vec::with_capacity(parts.shape.nodes.len());
-        for node in &parts.shape.nodes {
-            let name = LowerName::from_wire(parts.name(node.owner))?;
+        let mut hashes = Vec::with_capacity(shape.nodes.len());
+        for node in &shape.nodes {
+            let name = LowerName::from_wire(name_at(&octets, node.owner))?;
             labels_max = labels_max.max(name.label_count());
-            hashes.push(name.hash());
+            hashes.push(name.hash_below(origin_labels));
         }
-        let index = Index::new(hashes.into_iter());
+        shape.index = Index::new(hashes.into_iter());
+        let parts = Parts { octets, shape: shape.shared(), has_own_serial };
         let srv_count = srv_count(&parts.shape);
         let mut zone = Zone {
             origin,
             parts,
-            index,
             origin_labels,
             labels_max,
             negative_ttl: 0,
@@ -245,15 +247,16 @@ impl Builder {
         place
     }
 
-    fn finish(self, has_own_serial: bool) -> Parts {
+    fn finish(self) -> (Box<[u8]>, Shape) {
         let shape = Shape {
             nodes: self.nodes.into(),
             rrsets: self.rrsets.into(),
             variants: self.variants.into(),
             sets: self.sets.into(),
             assignments: self.assignments.into(),
+            index: Index::default(),
         };
-        Parts { octets: self.octets.0.into(), shape: shape.shared(), has_own_serial }
+        (self.octets.0.into(), shape)
     }
 }
 
@@ -292,12 +295,7 @@ impl Octets {
 impl Parts {
     /// Returns a name in wire format.
     pub(super) fn name(&self, place: u32) -> &[u8] {
-        let rest = &self.octets[place as usize..];
-        let mut end = 0;
-        while rest[end] != 0 {
-            end += 1 + usize::from(rest[end]);
-        }
-        &rest[..=end]
+        name_at(&self.octets, place)
     }
 
     /// Says whether a name is this one, which is in wire format.
@@ -316,6 +314,16 @@ impl Parts {
         let (hosts, rest) = rest.split_at(8 * usize::from(number(2)));
         Records { rdatas: Rdatas { left: number(0), octets: rest }, hosts }
     }
+}
+
+/// Returns the name in wire format that is at a place.
+fn name_at(octets: &[u8], place: u32) -> &[u8] {
+    let rest = &octets[place as usize..];
+    let mut end = 0;
+    while rest[end] != 0 {
+        end += 1 + usize::from(rest[end]);
+    }
+    &rest[..=end]
 }
 
 //----------- Records --------------------------------------------------------

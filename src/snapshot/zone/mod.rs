@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 
 use self::shape::{NodePart, RrsetPart, Shape, VariantPart};
 use super::Bodies;
-use super::index::Index;
 use crate::geo::{RegionId, RegionSet};
 use crate::wire::{LowerName, Name, Rtype};
 
@@ -39,7 +38,6 @@ pub use self::build::{NewHost, NewNode, NewRrset, NewVariant};
 pub struct Zone {
     origin: Name,
     parts: Parts,
-    index: Index,
 
     /// The labels of the origin, and the most that a name in the zone has.
     origin_labels: usize,
@@ -159,13 +157,14 @@ impl Zone {
     pub fn get(&self, name: &LowerName) -> Option<Node<'_>> {
         // Nobody makes us hash more labels than there are.
         let is_short = name.label_count() <= self.labels_max;
-        is_short.then(|| self.get_hashed(name.hash(), name.as_wire())).flatten()
+        let hash = || name.hash_below(self.origin_labels);
+        is_short.then(|| self.get_hashed(hash(), name.as_wire())).flatten()
     }
 
     fn get_hashed(&self, hash: u64, key: &[u8]) -> Option<Node<'_>> {
-        let nodes = &self.parts.shape.nodes;
+        let Shape { nodes, index, .. } = &*self.parts.shape;
         let is_it = |at: u32| self.parts.is_name(nodes[at as usize].owner, key);
-        let at = self.index.find(hash, is_it)?;
+        let at = index.find(hash, is_it)?;
         Some(self.node(NodeId(at)))
     }
 
@@ -176,7 +175,7 @@ impl Zone {
     /// however long the name is.
     fn closest_encloser(&self, name: &LowerName) -> Node<'_> {
         let ancestors = self.origin_labels + 1..name.label_count();
-        let hashes = name.suffix_hashes().skip(ancestors.start);
+        let hashes = name.hashes_below(self.origin_labels).skip(1);
         let nodes =
             ancestors.zip(hashes).map(|(count, hash)| self.get_hashed(hash, name.suffix(count)));
         nodes.map_while(|node| node).last().unwrap_or(self.apex())

@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use rustc_hash::{FxHashMap, FxHasher};
 use serde::{Deserialize, Serialize};
 
+use super::super::index::Index;
 use super::Status;
 use crate::geo::RegionSet;
 use crate::wire::Rtype;
@@ -29,6 +30,11 @@ pub(super) struct Shape {
 
     /// For every region the position of its variant; each list once.
     pub(super) assignments: Box<[Box<[u8]>]>,
+
+    /// The nodes by the hashes of their names below the origin: those are the
+    /// same in zones of one shape, as good as always.
+    #[serde(skip)]
+    pub(super) index: Index,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
