@@ -264,22 +264,28 @@ impl Run<'_> {
     }
 
     fn sample(&mut self, at: usize, drive: usize) -> Result<Option<Sample>, String> {
-        let server = &self.servers[at];
+        let server = &mut self.servers[at];
         if server.kind == Kind::Echo && !DRIVES[drive].is_udp() {
             return Ok(None);
         }
         server.pause(false);
         let sample = self.loads.measure(&mut self.generator, server, drive, self.time);
-        server.pause(true);
+        let ending = server.ending();
+        let has_ended = ending.is_some();
         let about = |why| format!("{}, {}: {why}", server.name, DRIVES[drive].name);
-        match sample.map_err(about) {
-            Ok(sample) => Ok(Some(sample)),
-            Err(why) if matches!(server.kind, Kind::Trunkdns(_)) => Err(why),
-            Err(why) => {
-                // What a peer does not stand is missing from the tables.
-                eprintln!("peers: {why}");
-                Ok(None)
+        match ending.map_or(sample, Err).map_err(about) {
+            Ok(sample) => {
+                server.pause(true);
+                return Ok(Some(sample));
             }
+            Err(why) if matches!(server.kind, Kind::Trunkdns(_)) => return Err(why),
+            // What a peer does not stand is missing from the tables.
+            Err(why) => eprintln!("peers: {why}"),
         }
+        if has_ended {
+            server.start(self.world, Some(0))?;
+        }
+        server.pause(true);
+        Ok(None)
     }
 }

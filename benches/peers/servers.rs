@@ -254,6 +254,15 @@ impl Server {
         Err(format!("no right answer within {PATIENCE:?}; its log:\n{log}"))
     }
 
+    /// Says how it has ended, if it has, with the end of its log.
+    pub fn ending(&mut self) -> Option<String> {
+        let status = self.child.as_mut()?.try_wait().ok()??;
+        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        let last = lines[lines.len().saturating_sub(5)..].join("\n");
+        Some(format!("it has ended ({status}); the end of its log:\n{last}"))
+    }
+
     /// Stops it from running, or lets it run on.
     pub fn pause(&self, is_paused: bool) {
         self.signal(if is_paused { Signal::STOP } else { Signal::CONT });
@@ -575,11 +584,16 @@ fn write_bind(at: &Path, address: SocketAddrV4, database: &Path, world: &World, 
 
 fn write_pdns(at: &Path, address: SocketAddrV4, database: &Path, world: &World, version: u16) {
     let folder = at.display();
+    // With several distributors it ends itself where more than
+    // `max-queue-length` queries wait for one, as they do under overload. With
+    // one, the thread that receives answers too. It takes 20 connections at
+    // most, unless it is told otherwise.
     let config = format!(
         "launch=geoip\ngeoip-zones-file={folder}/zones.yaml\ngeoip-database-files=mmdb:{}\n\
          local-address={}\nlocal-port={}\nsocket-dir={folder}\n\
          module-dir=/usr/lib/x86_64-linux-gnu/pdns\n\
-         edns-subnet-processing=yes\nreceiver-threads=1\nsecurity-poll-suffix=\nloglevel=3\n",
+         edns-subnet-processing=yes\nreceiver-threads=1\ndistributor-threads=1\n\
+         max-tcp-connections=100\nsecurity-poll-suffix=\nloglevel=3\n",
         database.display(),
         address.ip(),
         address.port()
