@@ -59,7 +59,7 @@ pub(super) fn find<'s>(
     question: &Question<'_>,
 ) -> Option<Prebuilt<'s>> {
     let qtype = question.qtype;
-    let (place, denied) = match zone.find(&question.name) {
+    let (place, denied) = match zone.find(question.name) {
         Found::Exact(node) if is_referred(node, qtype) => (Place::referral(node, region)?, None),
         Found::Referral(node) => (Place::referral(node, region)?, None),
         Found::Exact(node) | Found::Wildcard(node) => match select(node, qtype, region) {
@@ -140,7 +140,7 @@ fn written(resolution: &Resolution<'_>, question: &Question<'_>) -> Option<Body>
     let start = writer.len();
     writer.share(resolution.known);
     writer.note_pointers(&mut pointers);
-    let query = Query { head, question: question.clone(), edns: None };
+    let query = Query { head, question: *question, edns: None };
     let mut serial_at = None;
     for group in groups(&resolution.records) {
         write_group(&mut writer, &query, group, &Ttls::default()).ok()?;

@@ -134,7 +134,7 @@ impl Probe {
     }
 
     fn question(&self) -> Question<'_> {
-        Question { wire: &self.wire, name: self.name.clone(), qtype: self.rtype, qclass: CLASS_IN }
+        Question { wire: &self.wire, name: &self.name, qtype: self.rtype, qclass: CLASS_IN }
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn resolve(
     let is_meant = origin.eq_ignore_ascii_case(zone.origin().as_wire());
     let address = geo::canonical(client.address);
     let may_know = is_meant && networks.iter().any(|network| network.contains(&address));
-    if !may_know || zone.get(&question.name).is_some() {
+    if !may_know || zone.get(question.name).is_some() {
         return None;
     }
     let age = now.second().saturating_sub(snapshot.published);

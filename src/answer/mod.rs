@@ -39,8 +39,8 @@ use self::said::Said;
 use crate::geo::{self, RegionId, RegionSet};
 use crate::snapshot::{HandedOut, Moment, Network, Snapshot, Timeline, Version, View};
 use crate::wire::{
-    CookieQuery, Ending, ErrorReply, ExtendedError, Full, Parsed, Presented, Query, Question,
-    Rcode, Reason, Reply, ResponseWriter, RrsetHead, Rtype, parse,
+    CookieQuery, Ending, ErrorReply, ExtendedError, Full, LowerName, Parsed, Presented, Query,
+    Question, Rcode, Reason, Reply, ResponseWriter, RrsetHead, Rtype, parse,
 };
 
 /// The class of everything but server identities (RFC 1035 section 3.2.4).
@@ -65,7 +65,8 @@ pub fn answer<'s>(
     message: &[u8],
     out: &mut [u8],
 ) -> Outcome<'s> {
-    let mut parsed = parse(message);
+    let mut name = LowerName::default();
+    let mut parsed = parse(message, &mut name);
     if client.transport.is_tcp() && has_idle_timeout(&parsed) {
         parsed = parsed.refuse(Reason::TcpKeepalive);
     }
@@ -105,7 +106,9 @@ pub fn truncate(
     cause: Cause,
     out: &mut [u8],
 ) -> Outcome<'static> {
-    let (Parsed::Query(query), [_, _, flags, code, ..]) = (parse(message), &*out) else {
+    let mut name = LowerName::default();
+    let parsed = parse(message, &mut name);
+    let (Parsed::Query(query), [_, _, flags, code, ..]) = (parsed, &*out) else {
         return Outcome::short(Verdict::Drop, cause);
     };
     // Codes above 15, whose upper bits are in OPT, are those of messages that
@@ -353,10 +356,10 @@ fn judge<'s>(
 /// Returns the timeline that answers: that of the zone with the longest
 /// origin, or of the zone above it for the DS records of an origin.
 fn find_timeline<'s>(snapshot: &'s Snapshot, question: &Question<'_>) -> Option<&'s Timeline> {
-    let name = &question.name;
+    let name = question.name;
     let timeline = snapshot.find(name)?;
-    let is_origin = timeline.newest().zone.origin().as_wire().len() == name.as_wire().len();
-    if question.qtype == Rtype::DS && is_origin {
+    let is_origin = || timeline.newest().zone.origin().as_wire().len() == name.as_wire().len();
+    if question.qtype == Rtype::DS && is_origin() {
         return Some(snapshot.find_parent(name).unwrap_or(timeline));
     }
     Some(timeline)

@@ -25,7 +25,7 @@ pub(super) fn resolve<'s>(
 ) -> Resolution<'s> {
     let mut resolver =
         Resolver { zone, region, is_from_wildcard: false, resolution: Resolution::default() };
-    let mut step = resolver.step(&question.name, Owner::Question, question, true);
+    let mut step = resolver.step(question.name, Owner::Question, question, true);
     for _ in 0..ALIASES_MAX {
         let Step::Follow(target) = step else {
             break;
@@ -34,7 +34,7 @@ pub(super) fn resolve<'s>(
             break;
         };
         // A chain that comes back to a name says nothing new there.
-        if name == question.name {
+        if name == *question.name {
             resolver.resolution.is_for_all_below &= !resolver.is_from_wildcard;
             break;
         }
@@ -431,7 +431,7 @@ pub(super) fn select<'s>(
     region: RegionId,
 ) -> Option<(Rrset<'s>, Variant<'s>)> {
     let seen = |rrset: Rrset<'s>| Some((rrset, rrset.variant(region)));
-    let has_records = |(_, variant): &(Rrset<'s>, Variant<'s>)| variant.first().is_some();
+    let has_records = |(_, variant): &(Rrset<'s>, Variant<'s>)| !variant.is_empty();
     match qtype {
         // One RRset will do (RFC 8482 section 4.1).
         Rtype::ANY => node.rrsets().filter_map(seen).find(has_records),

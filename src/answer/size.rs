@@ -24,7 +24,7 @@ pub struct Size {
 pub fn size(zone: &Zone, region: RegionId, owner: &[u8], rtype: Rtype) -> Option<Size> {
     let wire = [owner, &rtype.0.to_be_bytes(), &CLASS_IN.to_be_bytes()].concat();
     let name = LowerName::from_wire(owner)?;
-    let question = Question { wire: &wire, name, qtype: rtype, qclass: CLASS_IN };
+    let question = Question { wire: &wire, name: &name, qtype: rtype, qclass: CLASS_IN };
     let resolution = resolve(zone, region, &question);
     if resolution.cause != Cause::Answered {
         return None;

@@ -240,7 +240,8 @@ fn answer_generally<'s>(
     message: &[u8],
     out: &mut [u8],
 ) -> Outcome<'s> {
-    let Parsed::Query(query) = parse(message) else { panic!("no query") };
+    let mut name = LowerName::default();
+    let Parsed::Query(query) = parse(message, &mut name) else { panic!("no query") };
     let question = &query.question;
     let lens = Lens { message: message.len(), buffer: out.len() };
     let edns = query.edns.as_ref();
@@ -309,7 +310,8 @@ fn all_is_prebuilt_but_what_depends_on_more_than_a_name_and_what_is_very_long() 
     for name in names(&snapshot) {
         for rtype in [Rtype::A, Rtype::SRV, Rtype::TXT, Rtype::SOA, Rtype::NS, Rtype::ANY] {
             let message = query(&name, rtype, None);
-            let Parsed::Query(query) = parse(&message) else { panic!() };
+            let mut asked = LowerName::default();
+            let Parsed::Query(query) = parse(&message, &mut asked) else { panic!() };
             let Ok(timeline) = judge(&snapshot, &query.question) else { continue };
             let address = "10.2.0.1".parse().unwrap();
             // The first one builds.

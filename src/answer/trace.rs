@@ -11,7 +11,7 @@ use super::said::Said;
 use super::{CLASS_IN, Client, Ttls, find_timeline, handover_scope, owner, scope};
 use crate::geo::{RegionId, RegionSet};
 use crate::snapshot::{Moment, Snapshot, Timeline, Version};
-use crate::wire::{Parsed, Rtype, Section, parse};
+use crate::wire::{LowerName, Parsed, Rtype, Section, parse};
 
 /// Traces the answer to a message; none where no zone has to do with it.
 ///
@@ -23,7 +23,8 @@ pub fn trace<'s>(
     message: &[u8],
     len: usize,
 ) -> Option<Trace<'s>> {
-    let Parsed::Query(query) = parse(message) else { return None };
+    let mut name = LowerName::default();
+    let Parsed::Query(query) = parse(message, &mut name) else { return None };
     let question = &query.question;
     if question.qclass != CLASS_IN || [Rtype::AXFR, Rtype::IXFR].contains(&question.qtype) {
         return None;

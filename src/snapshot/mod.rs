@@ -20,6 +20,7 @@ mod policy;
 mod timeline;
 mod zone;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -57,9 +58,9 @@ pub struct Snapshot {
     /// The timelines by their zones' names.
     index: Index,
 
-    /// One bit for each number of labels that an origin has: suffixes of other
-    /// lengths need no look-up.
-    levels: u128,
+    /// The numbers of labels that origins have, in ascending order: suffixes of
+    /// other lengths need no look-up.
+    levels: Box<[u8]>,
 }
 
 impl Snapshot {
@@ -74,8 +75,9 @@ impl Snapshot {
         let hash = |timeline: &Arc<Timeline>| LowerName::from(origin(timeline)).hash();
         let index = Index::new(timelines.iter().map(hash));
         // A name has at most 127 labels.
-        let level = |timeline: &Arc<Timeline>| 1 << origin(timeline).label_count();
-        let levels = timelines.iter().fold(0, |levels, timeline| levels | level(timeline));
+        let level = |timeline: &Arc<Timeline>| origin(timeline).label_count() as u8;
+        let levels: BTreeSet<_> = timelines.iter().map(level).collect();
+        let levels = levels.into_iter().collect();
         Snapshot { generation, published: 0, settings, timelines, index, levels }
     }
 
@@ -97,16 +99,18 @@ impl Snapshot {
     /// Returns the timeline with the longest origin that is made of the last
     /// labels of a name, of at most so many.
     fn find_within(&self, name: &LowerName, labels: usize) -> Option<&Timeline> {
-        let levels_max = (u128::BITS - self.levels.leading_zeros()) as usize;
         let mut found = None;
-        for (count, hash) in name.suffix_hashes().take(levels_max.min(labels + 1)).enumerate() {
-            if self.levels >> count & 1 == 1 {
-                let suffix = name.suffix(count);
-                let is_it = |at: u32| {
-                    origin(&self.timelines[at as usize]).as_wire().eq_ignore_ascii_case(suffix)
-                };
-                found = self.index.find(hash, is_it).or(found);
-            }
+        let mut hashes = name.suffix_hashes();
+        let levels = self.levels.iter().map(|level| usize::from(*level));
+        for count in levels.take_while(|count| *count <= labels) {
+            let Some(hash) = hashes.of(count) else { break };
+            let suffix = name.suffix(count);
+            let is_it = |at: u32| {
+                let origin = origin(&self.timelines[at as usize]).as_wire();
+                // Tables are nearly always in lower case.
+                origin == suffix || origin.eq_ignore_ascii_case(suffix)
+            };
+            found = self.index.find(hash, is_it).or(found);
         }
         found.map(|at| &*self.timelines[at as usize])
     }

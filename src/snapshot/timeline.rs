@@ -145,8 +145,11 @@ impl Timeline {
 
     /// Returns what matters to a client at a moment.
     pub fn view(&self, client: IpAddr, now: Moment) -> View<'_> {
-        let entries = &self.entries[self.settled(now.second())..];
         // Nearly always there is no handover, and nothing to hash.
+        if self.entries.len() == 1 {
+            return View { entries: &self.entries, in_force: 0, network: Network::default() };
+        }
+        let entries = &self.entries[self.settled(now.second())..];
         let network = if entries.len() > 1 { Network::of(client) } else { Network::default() };
         let mut in_force = 0;
         let mut before = 0;
@@ -448,6 +451,10 @@ impl<'t> View<'t> {
     ///
     /// Time counts up to the next full second, and the TTL is at least 1.
     pub fn cap(&self, now: Moment, differs: impl Fn(&'t Version) -> bool) -> Option<u32> {
+        // Nearly always.
+        if self.entries.len() == 1 {
+            return None;
+        }
         let mut changes_over = 0;
         let mut first = None;
         for (at, entry) in self.entries.iter().enumerate() {

@@ -327,7 +327,8 @@ fn message(octets: &[u8]) -> Option<&[u8]> {
     let (len, message) = octets.split_first_chunk()?;
     let is_whole = message.len() == usize::from(u16::from_be_bytes(*len));
     let has_keepalive = || {
-        let parsed = wire::parse(message);
+        let mut name = wire::LowerName::default();
+        let parsed = wire::parse(message, &mut name);
         parsed.edns().is_some_and(|edns| edns.tcp_keepalive.is_some())
     };
     (is_whole && message.starts_with(&[0, 0]) && !has_keepalive()).then_some(message)

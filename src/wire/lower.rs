@@ -1,9 +1,6 @@
 //! The name a query asks for, as a key.
 
 use std::fmt;
-use std::hash::Hasher;
-
-use rustc_hash::FxHasher;
 
 use super::name::Name;
 use super::reason::Reason;
@@ -17,7 +14,8 @@ use super::reason::Reason;
 /// sense of [`Name::to_key`].
 #[derive(Clone)]
 pub struct LowerName {
-    octets: [u8; Name::MAX_LEN],
+    /// The name, and behind it anything.
+    octets: [u8; LowerName::ROOM],
 
     /// Where each label begins, the root's last.
     labels: [u8; LowerName::LABELS_MAX],
@@ -30,32 +28,53 @@ impl LowerName {
     /// The most labels: 127 of one octet and the root's.
     const LABELS_MAX: usize = 128;
 
+    /// Room for the longest name and one word, so that words can be taken from
+    /// wherever a label begins, in whole steps of lowering.
+    const ROOM: usize = (Name::MAX_LEN + size_of::<u64>()).next_multiple_of(Self::STEP);
+
+    /// How many octets are lowered at once.
+    const STEP: usize = 16;
+
     /// Reads the uncompressed name that the octets begin with.
     ///
     /// Compression pointers are refused like reserved label types: there is
     /// nothing before a question that one could point to.
     pub(super) fn read(octets: &[u8]) -> Result<Self, Reason> {
-        let mut name =
-            LowerName { octets: [0; Name::MAX_LEN], labels: [0; Self::LABELS_MAX], label_count: 0 };
+        let mut name = LowerName::default();
+        name.fill(octets)?;
+        Ok(name)
+    }
+
+    /// Becomes the uncompressed name that the octets begin with, as
+    /// [`read`](Self::read) reads it; the root where they begin with none.
+    pub(super) fn fill(&mut self, octets: &[u8]) -> Result<(), Reason> {
+        (self.octets[0], self.labels[0], self.label_count) = (0, 0, 1);
+        let within = &octets[..octets.len().min(Name::MAX_LEN)];
+        let mut count = 0;
         let mut at = 0;
         loop {
-            let len = usize::from(*octets.get(at).ok_or(Reason::Truncated)?);
-            // Checked before the label is noted: this bounds `label_count` too.
-            if len > Name::MAX_LABEL || at + 1 + len > Name::MAX_LEN {
+            let Some(len) = within.get(at).copied().map(usize::from) else {
+                let is_long = octets.len().max(at) > Name::MAX_LEN;
+                return Err(if is_long { Reason::QuestionName } else { Reason::Truncated });
+            };
+            if len > Name::MAX_LABEL || count == Self::LABELS_MAX {
                 return Err(Reason::QuestionName);
             }
-            name.labels[usize::from(name.label_count)] = at as u8;
-            name.label_count += 1;
+            self.labels[count] = at as u8;
+            count += 1;
             at += 1 + len;
             if len == 0 {
                 break;
             }
         }
-        let lower = &mut name.octets[..at];
-        lower.copy_from_slice(&octets[..at]);
-        // Length octets are below 64 and so are no letters.
-        lower.make_ascii_lowercase();
-        Ok(name)
+        self.octets[..at].copy_from_slice(&octets[..at]);
+        // Length octets are below 64 and so are no letters. Steps of one length
+        // are what a compiler makes vectors of.
+        for step in self.octets[..at.next_multiple_of(Self::STEP)].chunks_exact_mut(Self::STEP) {
+            step.make_ascii_lowercase();
+        }
+        self.label_count = count as u8;
+        Ok(())
     }
 
     /// Reads an uncompressed name in wire format, which must fill the octets.
@@ -78,32 +97,25 @@ impl LowerName {
     ///
     /// Clients cannot put names into tables, so that it need not withstand them.
     pub fn hash(&self) -> u64 {
-        self.suffix_hashes().last().unwrap_or_default()
+        self.hash_below(0)
     }
 
-    /// Returns the hash of every suffix that the name has, from that of the
+    /// Returns the hashes of the suffixes that the name has, from that of the
     /// root to its own: all of them cost what one does.
-    pub fn suffix_hashes(&self) -> impl Iterator<Item = u64> + '_ {
+    pub fn suffix_hashes(&self) -> SuffixHashes<'_> {
         self.hashes_below(0)
     }
 
     /// Returns the hash of what stands before the last `count` labels of the
     /// name: the same below whatever origin.
     pub fn hash_below(&self, count: usize) -> u64 {
-        self.hashes_below(count).last().unwrap_or_default()
+        self.hashes_below(count).of(self.label_count()).unwrap_or_default()
     }
 
     /// Returns such hashes of every suffix that has these labels, from that of
     /// nothing to that of all that stands before them.
-    pub fn hashes_below(&self, count: usize) -> impl Iterator<Item = u64> + '_ {
-        let mut hasher = FxHasher::default();
-        let labels = &self.labels[..usize::from(self.label_count).saturating_sub(count)];
-        let label = |pair: &[u8]| &self.octets[usize::from(pair[0])..usize::from(pair[1])];
-        let below = labels.windows(2).rev().map(move |pair| {
-            hasher.write(label(pair));
-            hasher.finish()
-        });
-        std::iter::once(FxHasher::default().finish()).chain(below)
+    pub fn hashes_below(&self, count: usize) -> SuffixHashes<'_> {
+        SuffixHashes { name: self, count, hash: 0 }
     }
 
     /// Returns the last `count` labels of the name, all of it where there are
@@ -118,6 +130,65 @@ impl LowerName {
         let start = self.labels[count.min(self.label_count())];
         let end = self.labels[self.label_count()] + 1;
         &self.octets[usize::from(start)..usize::from(end)]
+    }
+}
+
+//----------- SuffixHashes ---------------------------------------------------
+
+/// The hashes of the suffixes of a name, the shortest first, perhaps without
+/// the labels that all of them have.
+#[derive(Clone, Debug)]
+pub struct SuffixHashes<'n> {
+    name: &'n LowerName,
+
+    /// The number of labels of the suffix that it is at, and that one's hash.
+    count: usize,
+    hash: u64,
+}
+
+impl SuffixHashes<'_> {
+    /// Returns the hash of the last `count` labels, which are no fewer than
+    /// those asked for before; none where the name has not so many.
+    pub fn of(&mut self, count: usize) -> Option<u64> {
+        let labels = self.name.labels.get(..self.name.label_count())?;
+        let end = labels.len().checked_sub(self.count)?;
+        let added = labels.get(labels.len().checked_sub(count)?..end)?;
+        for start in added.iter().rev() {
+            self.hash = self.with_label(usize::from(*start));
+        }
+        self.count = count;
+        Some(self.hash)
+    }
+
+    /// Returns the hash with that of the label added that begins there.
+    fn with_label(&self, mut start: usize) -> u64 {
+        let octets = &self.name.octets;
+        let mut left = 1 + usize::from(octets[start]);
+        let mut hash = self.hash;
+        loop {
+            // There is room for a word behind the longest name.
+            let word = octets[start..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+            if left <= 8 {
+                return mix(hash, word & u64::MAX >> (64 - 8 * left));
+            }
+            hash = mix(hash, word);
+            (start, left) = (start + 8, left - 8);
+        }
+    }
+}
+
+/// Adds a word to a hash: every bit of both has a part in every bit of what
+/// comes out.
+fn mix(hash: u64, word: u64) -> u64 {
+    // The fraction of the golden ratio, which has no pattern in its bits.
+    let product = u128::from(hash ^ word) * 0x9e37_79b9_7f4a_7c15;
+    product as u64 ^ (product >> 64) as u64
+}
+
+impl Default for LowerName {
+    /// Returns the root.
+    fn default() -> Self {
+        LowerName { octets: [0; Self::ROOM], labels: [0; Self::LABELS_MAX], label_count: 1 }
     }
 }
 
@@ -163,7 +234,8 @@ mod tests {
     #[test]
     fn suffixes_have_the_hashes_that_they_have_as_names() {
         let name = LowerName::read(b"\x04_SIP\x07Example\x03cOm\0").unwrap();
-        let hashes: Vec<_> = name.suffix_hashes().collect();
+        let mut suffixes = name.suffix_hashes();
+        let hashes: Vec<_> = (0..).map_while(|count| suffixes.of(count)).collect();
         assert_eq!(hashes.len(), 4);
         for (count, hash) in hashes.iter().enumerate() {
             let suffix = LowerName::from_wire(name.suffix(count)).unwrap();

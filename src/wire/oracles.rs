@@ -256,7 +256,8 @@ proptest! {
         message.set_edns(edns);
         let octets = message.to_vec().unwrap();
 
-        let Parsed::Query(query) = parse(&octets) else { panic!("refused: {:?}", parse(&octets)) };
+        let mut lower = LowerName::default();
+        let Parsed::Query(query) = parse(&octets, &mut lower) else { panic!("refused: {octets:?}") };
         prop_assert_eq!(query.head.id, id);
         prop_assert_eq!(query.question.name_as_sent(), &name[..]);
         prop_assert_eq!(query.question.name.as_wire(), &name.to_ascii_lowercase()[..]);
@@ -301,7 +302,8 @@ fn both_decoders_read_the_client_subnet_of_a_reply() {
     use domain::base::opt::UnknownOptData;
     let query = b"\0\x01\x01\0\0\x01\0\0\0\0\0\x01\x01a\0\0\x01\0\x01\
         \0\0\x29\x04\xd0\0\0\x80\0\0\x0b\0\x08\0\x07\0\x01\x17\0\xc0\0\x02";
-    let Parsed::Query(query) = parse(query) else { panic!("refused") };
+    let mut name = LowerName::default();
+    let Parsed::Query(query) = parse(query, &mut name) else { panic!("refused") };
     let mut buf = [0; 512];
     let edns = EdnsReply::new(&query.edns.unwrap(), 1232);
     let mut writer =
@@ -349,7 +351,8 @@ fn packets_of_other_fuzzers_have_an_outcome_that_decoders_can_read() {
 
 /// Parses a packet and answers it as its outcome asks.
 fn replay(packet: &[u8]) {
-    let (rcode, head, question, edns) = match parse(packet) {
+    let mut name = LowerName::default();
+    let (rcode, head, question, edns) = match parse(packet, &mut name) {
         Parsed::Query(query) => (Rcode::REFUSED, query.head, Some(query.question), query.edns),
         Parsed::Refused(Refusal { reply: Reply::Error(error), .. }) => {
             (error.rcode, error.head, error.question, error.edns)

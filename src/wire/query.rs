@@ -15,15 +15,16 @@ use super::tsig::Tsig;
 /// Parses a message that arrived.
 ///
 /// Every sequence of octets has an outcome: a query that can be looked up, or
-/// a refusal that says whether and how to answer.
-pub fn parse(message: &[u8]) -> Parsed<'_> {
+/// a refusal that says whether and how to answer. `name` takes the name asked
+/// for, and is lent to the question: too large to be handed on by value.
+pub fn parse<'a>(message: &'a [u8], name: &'a mut LowerName) -> Parsed<'a> {
     let Some(header) = Header::read(message) else {
         return Parsed::Refused(Refusal::silent(Reason::Short));
     };
     if header.is_response() {
         return Parsed::Refused(Refusal::silent(Reason::Response));
     }
-    let mut walk = Walk::new(message, header);
+    let mut walk = Walk::new(message, header, name);
     let outcome = walk.run();
     let head = header.head();
     let Walk { question, edns, tsig, .. } = walk;
@@ -113,13 +114,13 @@ pub struct CookieQuery<'a> {
 //----------- Question -------------------------------------------------------
 
 /// The question of a message.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Question<'a> {
     /// The octets as they came, with their letter case: name, type and class.
     pub wire: &'a [u8],
 
     /// The name asked for, in lower case.
-    pub name: LowerName,
+    pub name: &'a LowerName,
 
     /// The type asked for, which may be any number.
     pub qtype: Rtype,
@@ -129,9 +130,9 @@ pub struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    /// Reads the question that the octets begin with.
-    fn read(octets: &'a [u8]) -> Result<Self, Reason> {
-        let name = LowerName::read(octets)?;
+    /// Reads the question that the octets begin with, and its name into `name`.
+    fn read(octets: &'a [u8], name: &'a mut LowerName) -> Result<Self, Reason> {
+        name.fill(octets)?;
         let len = name.as_wire().len();
         let &[type_0, type_1, class_0, class_1] =
             octets[len..].first_chunk().ok_or(Reason::Truncated)?;
@@ -225,18 +226,22 @@ struct Walk<'a> {
     /// Whether the authority section holds nothing but SOA records.
     authority_is_soa: bool,
 
+    /// Room for the name of the one question, until it is read.
+    name: Option<&'a mut LowerName>,
+
     question: Option<Question<'a>>,
     edns: Option<EdnsQuery<'a>>,
     tsig: Option<Tsig<'a>>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(message: &'a [u8], header: Header) -> Self {
+    fn new(message: &'a [u8], header: Header, name: &'a mut LowerName) -> Self {
         Walk {
             message,
             header,
             at: Header::LEN,
             authority_is_soa: true,
+            name: Some(name),
             question: None,
             edns: None,
             tsig: None,
@@ -262,8 +267,10 @@ impl<'a> Walk<'a> {
 
     fn questions(&mut self) -> Result<(), Reason> {
         let [count, ..] = self.header.counts;
-        if count == 1 {
-            let question = Question::read(&self.message[self.at..])?;
+        if count == 1
+            && let Some(name) = self.name.take()
+        {
+            let question = Question::read(&self.message[self.at..], name)?;
             self.at += question.wire.len();
             self.question = Some(question);
             return Ok(());
@@ -429,6 +436,11 @@ mod tests {
         message.extend(counts.iter().flat_map(|count| count.to_be_bytes()));
         message.extend(parts.concat());
         message
+    }
+
+    /// Parses with room for a name that is never taken back.
+    fn parse(message: &[u8]) -> Parsed<'_> {
+        super::parse(message, Box::leak(Box::default()))
     }
 
     fn query(message: &[u8]) -> Query<'_> {

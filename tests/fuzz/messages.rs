@@ -6,8 +6,8 @@ use trunkdns::answer::{Cause, Client, Outcome, Transport, Verdict, answer};
 use trunkdns::snapshot::{Moment, Snapshot};
 use trunkdns::transport::proxy;
 use trunkdns::wire::{
-    CookieSecrets, EdnsQuery, EdnsReply, Ending, Head, Parsed, Query, Rcode, Reason, Reply,
-    ResponseWriter, parse,
+    CookieSecrets, EdnsQuery, EdnsReply, Ending, Head, LowerName, Parsed, Query, Rcode, Reason,
+    Reply, ResponseWriter, parse,
 };
 
 use super::decoders::{self, Seen};
@@ -23,7 +23,7 @@ const HEADER_LEN: usize = 12;
 pub fn query(data: &[u8]) {
     let is_response = data.get(2).is_some_and(|flags| flags & 0x80 != 0);
     let is_silent = data.len() < HEADER_LEN || is_response;
-    match parse(data) {
+    match parse(data, &mut LowerName::default()) {
         Parsed::Query(query) => {
             assert!(!is_silent && query.head.opcode == 0);
             assert!(data[HEADER_LEN..].starts_with(query.question.wire));
@@ -88,7 +88,7 @@ fn check_encoding(head: Head, question: Option<&[u8]>, edns: Option<EdnsQuery<'_
     let len = writer.finish(ending);
     let octets = &mut out[..len];
     octets[2] &= 0x7f;
-    match parse(octets) {
+    match parse(octets, &mut LowerName::default()) {
         Parsed::Query(again) => {
             assert_eq!((again.head, Some(again.question.wire)), (head, question));
             assert_eq!(again.edns, kept);
@@ -152,7 +152,7 @@ pub fn edns(data: &[u8]) {
     message.extend(fixed);
     message.extend((options.len() as u16).to_be_bytes());
     message.extend(options);
-    match parse(&message) {
+    match parse(&message, &mut LowerName::default()) {
         Parsed::Query(query) => {
             let edns = query.edns.expect("there is an OPT record");
             check_options(fixed, &decoders::options(&message), &edns);
@@ -268,7 +268,9 @@ impl Asked {
 
 /// Puts a cookie that the server takes for its own where there is room for it.
 fn put_valid_cookie(message: &mut [u8], asked: &Asked) {
-    let Some(cookie) = parse(message).edns().and_then(|edns| edns.cookie) else { return };
+    let mut name = LowerName::default();
+    let parsed = parse(message, &mut name);
+    let Some(cookie) = parsed.edns().and_then(|edns| edns.cookie) else { return };
     let at = cookie.as_ptr().addr() - message.as_ptr().addr();
     let secrets = CookieSecrets::new(&[world::SECRET]);
     let made = secrets.check(cookie, asked.client.address, asked.now.second() as u32);
@@ -281,7 +283,8 @@ fn check_answer(asked: &Asked, message: &[u8]) {
     let (octets, outcome) = asked.ask(message, 0xaa);
     let (again, _) = asked.ask(message, 0x55);
     assert_eq!(octets, again, "the same question gets the same octets");
-    let parsed = parse(message);
+    let mut name = LowerName::default();
+    let parsed = parse(message, &mut name);
     let Some(octets) = octets else {
         match outcome.cause {
             Cause::Malformed(reason) if reason.rcode().is_none() => {}

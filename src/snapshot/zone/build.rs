@@ -303,7 +303,13 @@ impl Parts {
         // No name in wire format is the beginning of another one.
         let place = place as usize;
         let name = self.octets.get(place..place + wire.len());
-        name.is_some_and(|name| name.eq_ignore_ascii_case(wire))
+        // Tables are nearly always in lower case, and then this is shorter.
+        name.is_some_and(|name| name == wire || name.eq_ignore_ascii_case(wire))
+    }
+
+    /// Says whether a variant has no records.
+    pub(super) fn is_without_records(&self, place: u32) -> bool {
+        self.octets[place as usize..].starts_with(&[0, 0])
     }
 
     /// Returns the records of a variant.

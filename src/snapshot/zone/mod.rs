@@ -174,11 +174,14 @@ impl Zone {
     /// exists has a node, so that the first one missing ends the search,
     /// however long the name is.
     fn closest_encloser(&self, name: &LowerName) -> Node<'_> {
-        let ancestors = self.origin_labels + 1..name.label_count();
-        let hashes = name.hashes_below(self.origin_labels).skip(1);
-        let nodes =
-            ancestors.zip(hashes).map(|(count, hash)| self.get_hashed(hash, name.suffix(count)));
-        nodes.map_while(|node| node).last().unwrap_or(self.apex())
+        let mut hashes = name.hashes_below(self.origin_labels);
+        let mut found = None;
+        for count in self.origin_labels + 1..name.label_count() {
+            let Some(hash) = hashes.of(count) else { break };
+            let Some(node) = self.get_hashed(hash, name.suffix(count)) else { break };
+            found = Some(node);
+        }
+        found.unwrap_or(self.apex())
     }
 
     /// Says what stands above a hidden node.
@@ -371,6 +374,11 @@ impl<'z> Variant<'z> {
     /// of.
     pub fn rdatas(self) -> impl ExactSizeIterator<Item = &'z [u8]> + Clone {
         self.records().rdatas
+    }
+
+    /// Says whether these clients have nothing of a steered RRset.
+    pub fn is_empty(self) -> bool {
+        self.zone.parts.is_without_records(self.part().records)
     }
 
     /// Returns the first RDATA.
