@@ -9,6 +9,7 @@ use clap::Parser;
 
 use super::echo;
 use super::generator::Generator;
+use super::instructions;
 use super::measure::{DRIVES, Loads, Sample, unsteadiness};
 use super::report::{Report, Row, machine, replace};
 use super::servers::{Kind, Server};
@@ -56,12 +57,18 @@ struct Options {
     #[arg(long)]
     soak: bool,
 
+    /// Instead: count the instructions of each server with callgrind, which
+    /// takes 10 minutes; of three loads unless others are named.
+    #[arg(long)]
+    instructions: bool,
+
     /// With `--soak`: one part in so many.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=50))]
     part: u64,
 
     /// Write the tables into a Markdown file, between the lines
-    /// `<!-- peers: begin -->` and `<!-- peers: end -->`, or `soak`.
+    /// `<!-- peers: begin -->` and `<!-- peers: end -->`, or `soak`, or
+    /// `instructions`.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
 
@@ -158,6 +165,13 @@ fn measure(options: &Options) -> Result<(), String> {
         server.start(&world, Some(0))?;
         return show(options, "soak", &soak::run(server, &world, &database, options.part)?);
     }
+    let drives: Vec<_> =
+        (0..DRIVES.len()).filter(|at| is_named(&options.loads, DRIVES[*at].name)).collect();
+    if options.instructions {
+        let drives = instructions::drives(&drives, !options.loads.is_empty());
+        let table = instructions::run(&mut servers, &world, &database, &drives)?;
+        return show(options, "instructions", &table);
+    }
     let mut run = Run {
         loads: Loads::new(&world),
         generator: Generator::new(),
@@ -166,7 +180,7 @@ fn measure(options: &Options) -> Result<(), String> {
         database: &database,
         servers,
         time: Duration::from_millis(options.time.unwrap_or(if options.full { 1500 } else { 1000 })),
-        drives: (0..DRIVES.len()).filter(|at| is_named(&options.loads, DRIVES[*at].name)).collect(),
+        drives,
     };
     let rounds = options.rounds.unwrap_or(if options.full { 7 } else { 3 });
     let start = Instant::now();

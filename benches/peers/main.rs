@@ -32,6 +32,8 @@ mod echo;
 #[cfg(target_os = "linux")]
 mod generator;
 #[cfg(target_os = "linux")]
+mod instructions;
+#[cfg(target_os = "linux")]
 mod judge;
 #[cfg(target_os = "linux")]
 mod measure;

@@ -45,7 +45,8 @@ pub enum Way {
     Single,
 }
 
-const SATURATED: Way = Way::Udp(Pace::Window);
+/// As fast as they are answered.
+pub const SATURATED: Way = Way::Udp(Pace::Window);
 
 /// The load that is meant where none is named.
 pub const MIX: &str = "mix";

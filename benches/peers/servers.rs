@@ -1,5 +1,6 @@
 //! The servers: what each is told, and how it is started, changed and stopped.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddrV4, UdpSocket};
@@ -134,6 +135,9 @@ pub struct Server {
     pub address: SocketAddrV4,
 
     folder: PathBuf,
+
+    /// The program, with arguments, that it is run by, if any.
+    runner: Vec<String>,
     child: Option<Child>,
     version: u16,
 }
@@ -143,7 +147,7 @@ impl Server {
     pub fn new(name: &str, kind: Kind, folder: PathBuf, address: SocketAddrV4) -> Self {
         fs::create_dir_all(&folder).unwrap();
         let name = name.to_owned();
-        Server { name, kind, address, folder, child: None, version: 0 }
+        Server { name, kind, address, folder, runner: Vec::new(), child: None, version: 0 }
     }
 
     /// Says whether its program is installed.
@@ -177,17 +181,25 @@ impl Server {
     pub fn start(&mut self, world: &World, core: Option<usize>) -> Result<Duration, String> {
         let (program, arguments) = self.kind.start(&self.folder, self.address);
         let program = found(&program).ok_or("it is not installed")?;
-        let mut command = Command::new(&program);
-        if let Some(core) = core {
-            command = Command::new("taskset");
-            command.args(["-c", &core.to_string()]).arg(&program);
-        }
+        let core = core.map(|core| ["taskset", "-c", &core.to_string()].map(str::to_owned));
+        let runner = core.into_iter().flatten().chain(self.runner.iter().cloned());
+        let mut line: Vec<_> = runner.map(OsString::from).collect();
+        line.push(program.into());
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]);
         let log = fs::File::create(self.folder.join("log")).unwrap();
         command.args(arguments.split(' ')).process_group(0);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let start = Instant::now();
         self.child = Some(command.spawn().map_err(|error| error.to_string())?);
         self.wait(world, start)
+    }
+
+    /// Has it run by callgrind from now on, which counts its instructions into
+    /// files of that name.
+    pub fn run_by_callgrind(&mut self, out: &Path) {
+        let out = format!("--callgrind-out-file={}", out.display());
+        self.runner = ["valgrind", "--tool=callgrind", &out].map(str::to_owned).into();
     }
 
     /// Has it take in the next version of the zone; returns how long it takes
@@ -273,7 +285,7 @@ impl Server {
         self.signal(Signal::CONT);
         self.signal(Signal::TERM);
         let Some(mut child) = self.child.take() else { return };
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline {
             if matches!(child.try_wait(), Ok(Some(_))) {
                 return;

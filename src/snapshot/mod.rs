@@ -101,8 +101,10 @@ impl Snapshot {
     fn find_within(&self, name: &LowerName, labels: usize) -> Option<&Timeline> {
         let mut found = None;
         let mut hashes = name.suffix_hashes();
-        let levels = self.levels.iter().map(|level| usize::from(*level));
-        for count in levels.take_while(|count| *count <= labels) {
+        for count in self.levels.iter().map(|level| usize::from(*level)) {
+            if count > labels {
+                break;
+            }
             let Some(hash) = hashes.of(count) else { break };
             let suffix = name.suffix(count);
             let is_it = |at: u32| {

@@ -212,19 +212,27 @@ impl Responder<'_> {
         out: &mut [u8],
     ) -> Option<usize> {
         let begun = tally.is_sampled().then(Instant::now);
+        let mut outcome = None;
+        // What comes of it is not returned but left here: that is moved less.
         let guarded = guard::run(|| {
             #[cfg(test)]
             tests::strike(message);
-            let outcome = answer::answer(self.snapshot, client, self.now, message, out);
-            if self.snapshot.settings.policy.is_idle() {
-                return outcome;
-            }
-            self.apply_policy(tally, client, message, outcome, out)
+            let answered = answer::answer(self.snapshot, client, self.now, message, out);
+            outcome = Some(match self.snapshot.settings.policy.is_idle() {
+                true => answered,
+                false => self.apply_policy(tally, client, message, answered, out),
+            });
         });
         if let Some(begun) = begun {
             tally.took(begun.elapsed());
         }
-        let outcome = conclude(tally, self.now, message, guarded)?;
+        if let Err(said) = guarded {
+            tally.dropped(Counter::Panicked);
+            report_panic(message, &said);
+            return None;
+        }
+        let outcome = outcome?;
+        conclude(tally, self.now, &outcome);
         let len = match outcome.verdict {
             Verdict::Send(len) => Some(len),
             Verdict::Drop => None,
@@ -263,27 +271,13 @@ impl Responder<'_> {
     }
 }
 
-/// Counts what became of a message; nothing did where it met a fault.
-fn conclude<'s>(
-    tally: &mut impl Tally,
-    now: Moment,
-    message: &[u8],
-    guarded: Result<Outcome<'s>, String>,
-) -> Option<Outcome<'s>> {
-    let outcome = match guarded {
-        Ok(outcome) => outcome,
-        Err(said) => {
-            tally.dropped(Counter::Panicked);
-            report_panic(message, &said);
-            return None;
-        }
-    };
-    tally.outcome(&outcome);
+/// Counts what became of a message.
+fn conclude(tally: &mut impl Tally, now: Moment, outcome: &Outcome<'_>) {
+    tally.outcome(outcome);
     // Before it is sent, so that nobody who looks meanwhile finds less.
     if let Some(handed_out) = outcome.handed_out {
         handed_out.note(now, tally.writer());
     }
-    Some(outcome)
 }
 
 /// Logs a message that met a fault, once a minute at most.
@@ -479,7 +473,7 @@ mod tests {
         let verdict = Verdict::Send(40);
         let outcome = Outcome { handed_out, ..Outcome::short(verdict, Cause::Answered) };
         let mut lane = Counters::default().add_udp();
-        conclude(&mut lane, Moment(1_000_000), b"", Ok(outcome));
+        conclude(&mut lane, Moment(1_000_000), &outcome);
         assert_eq!(expiries.last(0, 60), 1060);
     }
 }

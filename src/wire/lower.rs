@@ -150,13 +150,13 @@ impl SuffixHashes<'_> {
     /// Returns the hash of the last `count` labels, which are no fewer than
     /// those asked for before; none where the name has not so many.
     pub fn of(&mut self, count: usize) -> Option<u64> {
-        let labels = self.name.labels.get(..self.name.label_count())?;
-        let end = labels.len().checked_sub(self.count)?;
-        let added = labels.get(labels.len().checked_sub(count)?..end)?;
-        for start in added.iter().rev() {
+        let labels = &self.name.labels[..self.name.label_count()];
+        let first = labels.len().checked_sub(count)?;
+        let last = labels.len().saturating_sub(self.count);
+        for start in labels.get(first..last).unwrap_or_default().iter().rev() {
             self.hash = self.with_label(usize::from(*start));
         }
-        self.count = count;
+        self.count = self.count.max(count);
         Some(self.hash)
     }
 
@@ -284,7 +284,10 @@ mod tests {
         assert_eq!(one.hash_below(2), other.hash_below(2));
         assert_eq!(one.hash_below(2), name("_sip._tcp").hash());
         assert_ne!(one.hash_below(1), other.hash_below(1));
-        assert_eq!(one.hashes_below(2).count(), 3);
+        assert_eq!(
+            (one.hashes_below(2).of(4), one.hashes_below(2).of(5)),
+            (Some(one.hash_below(2)), None)
+        );
         // An origin that is longer has nothing below it here.
         assert_eq!(one.hash_below(9), name(".").hash());
     }

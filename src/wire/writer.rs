@@ -224,6 +224,9 @@ impl<'a> ResponseWriter<'a> {
     ///
     /// A response code above 15 can be sent only where the response has an OPT
     /// record; otherwise SERVFAIL goes out in its place.
+    // Where it is a call, the writer is put together in memory for it, which
+    // takes as long as the rest.
+    #[inline(always)]
     pub fn finish(mut self, ending: Ending) -> usize {
         let rcode = match self.edns {
             None if ending.rcode.0 > 0x0f => Rcode::SERVFAIL,

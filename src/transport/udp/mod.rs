@@ -215,11 +215,11 @@ impl Round<'_> {
         let source = datagram.source;
         source.port() == 0
             || self.listen.iter().any(|own| {
-                let is_own_address = match own.ip().is_unspecified() {
+                let is_own_address = || match own.ip().is_unspecified() {
                     true => datagram.destination == Some(source.ip()),
                     false => own.ip() == source.ip(),
                 };
-                own.port() == source.port() && is_own_address
+                own.port() == source.port() && is_own_address()
             })
     }
 }
