@@ -18,11 +18,17 @@
 //! instead: servers without it, with lines of all queries, with dnstap too, and
 //! with metrics that are read each second, asked in turn; printed is what the
 //! worker takes for a query, and beside it the threads that write.
+//!
+//! `cargo bench --bench load -- --pinning` asks servers with a worker for each
+//! processor, with and without `pin-workers`.
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 #[path = "load/log.rs"]
 mod log;
+#[cfg(target_os = "linux")]
+#[path = "load/pinning.rs"]
+mod pinning;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -42,7 +48,11 @@ fn main() {
     if std::env::args().any(|argument| argument == "--log") {
         return log::compare();
     }
-    let server = Server::start("");
+    #[cfg(target_os = "linux")]
+    if std::env::args().any(|argument| argument == "--pinning") {
+        return pinning::compare();
+    }
+    let server = Server::start("workers = 1", "");
     let queries = queries();
     // Code and tables become warm.
     udp(&server, &queries, UDP_QUERIES / 20);
@@ -199,13 +209,13 @@ struct Server {
 }
 
 impl Server {
-    /// Starts it with more tables in its configuration.
-    fn start(tables: &str) -> Self {
+    /// Starts it with keys of `[server]`, and with more tables.
+    fn start(keys: &str, tables: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
         let config = folder.path().join("trunkdns.toml");
         let text = format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\n[geoip]\n\
+            "[server]\nlisten = [\"127.0.0.1:0\"]\n{keys}\n[geoip]\n\
              databases = [\"{0}/geoip/country.mmdb\"]\nregions = \"{0}/geoip/regions.toml\"\n\
              [zones]\ndirectory = \"{0}/zones\"\n{tables}",
             project.display()

@@ -318,6 +318,52 @@ fn clients_that_do_not_end_do_not_hold_up_the_end() {
     assert_eq!(server.wait(), Some(0));
 }
 
+//----------- Workers --------------------------------------------------------
+
+/// Reads a list such as `0-2,5`, which a file says behind a key.
+#[cfg(target_os = "linux")]
+fn allowed(status: &std::path::Path) -> Vec<usize> {
+    let text = std::fs::read_to_string(status).unwrap();
+    let list = text.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    let number = |text: &str| text.parse::<usize>().unwrap();
+    let ranges =
+        list.trim().split(',').map(|range| range.split_once('-').unwrap_or((range, range)));
+    ranges.flat_map(|(first, last)| number(first)..=number(last)).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn pinned_workers_have_a_processor_each_and_answer_everybody() {
+    let mut world = world();
+    let config = world.path().join("trunkdns.toml");
+    let processors = allowed("/proc/self/status".as_ref());
+    let text = world.text("trunkdns.toml");
+    let server = "[server]\nlisten = [\"127.0.0.1:0\"]\npin-workers = true\nworkers";
+    world.file("trunkdns.toml", format!("{server} = {}\n{text}", processors.len()));
+    let server = Server::start(&config);
+    let pinned = || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.id())).unwrap();
+        let paths = tasks.map(|task| task.unwrap().path());
+        // Other threads may end meanwhile.
+        let is_worker = |path: &std::path::PathBuf| {
+            std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.starts_with("udp-"))
+        };
+        let workers = paths.filter(is_worker);
+        let mut pinned: Vec<_> = workers.map(|path| allowed(&path.join("status"))).collect();
+        pinned.sort();
+        pinned
+    };
+    let expected: Vec<_> = processors.iter().map(|processor| vec![*processor]).collect();
+    let start = Instant::now();
+    while pinned() != expected {
+        assert!(start.elapsed() < PATIENCE, "{:?}", pinned());
+        sleep(Duration::from_millis(5));
+    }
+    for id in 0..32 {
+        assert_eq!(id_of(&server.udp(&query(id, "ns.example.", "A"))), id);
+    }
+}
+
 //----------- Counters -------------------------------------------------------
 
 /// The transports in this process.

@@ -32,7 +32,11 @@ pub(super) fn compare() {
         ("lines and dnstap", tap("both")),
         ("both, and metrics are read", scraped),
     ]
-    .map(|(name, tables)| Case { name, server: Server::start(&tables), figures: Vec::new() });
+    .map(|(name, tables)| Case {
+        name,
+        server: Server::start("workers = 1", &tables),
+        figures: Vec::new(),
+    });
     let scraper = Scraper::start(http);
     let queries = queries();
     for case in &cases {

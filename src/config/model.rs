@@ -64,6 +64,10 @@ pub struct Server {
     /// UDP worker threads; 0 is one per core.
     pub workers: usize,
 
+    /// Whether each of them runs on a processor of its own, and gets what
+    /// arrives there.
+    pub pin_workers: bool,
+
     /// What NSID and `id.server` say; nothing without it.
     pub identity: Option<String>,
 

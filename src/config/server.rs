@@ -104,6 +104,7 @@ fn server(mut fields: Fields<'_>, folder: &Path, report: &mut Report) -> Server 
     let server = Server {
         listen,
         workers: fields.or("workers", 0, report, |item, report| item.integer(0..=1024, report)),
+        pin_workers: fields.or("pin-workers", false, report, Item::boolean),
         identity: fields.optional("identity", report, Item::word),
         version: fields.optional("version", report, Item::word),
         cookie_secrets: fields.optional("cookie-secrets", report, located_path),
@@ -275,6 +276,7 @@ mod tests {
         assert_eq!((config.server.identity, config.server.version), (None, None));
         assert_eq!(config.server.account, Account::default());
         assert!(config.server.sandbox && config.server.proxy_from.is_empty());
+        assert!(!config.server.pin_workers);
         assert!(config.server.cookie_secrets.is_none());
         assert_eq!((config.tcp.connections, config.tcp.connections_per_network), (10_000, 100));
         assert_eq!(config.tcp.idle, Duration::from_secs(10));
@@ -306,6 +308,7 @@ mod tests {
             [server]
             listen = ["192.0.2.53:53"]
             workers = 4
+            pin-workers = true
             identity = "ns1"
             version = "1.2"
             cookie-secrets = "cookies"
@@ -370,6 +373,7 @@ mod tests {
         assert_eq!(findings, 0);
         assert_eq!(config.server.listen[0].value.port(), 53);
         assert_eq!((config.server.workers, config.server.production), (4, true));
+        assert!(config.server.pin_workers);
         assert_eq!(config.server.identity.as_deref(), Some("ns1"));
         let Account { user, group, control_group } = config.server.account;
         let names = [user, group, control_group].map(Option::unwrap);

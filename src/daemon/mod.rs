@@ -460,7 +460,15 @@ fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
     let mut listeners = Vec::new();
     for listen in &config.server.listen {
         match Listener::bind(listen.value, workers) {
-            Ok(listener) => listeners.push(listener),
+            Ok(mut listener) => {
+                if config.server.pin_workers
+                    && let Err(error) = listener.pin()
+                {
+                    // Any worker answers anywhere, at a higher cost.
+                    tracing::warn!("`pin-workers` has no effect on {}: {error}", listen.value);
+                }
+                listeners.push(listener);
+            }
             // The shipped example listens on ::1 beside 127.0.0.1, and a
             // host without IPv6 has no ::1. Any other address is wanted.
             Err(error) if is_absent_ipv6_loopback(listen.value, &error) => {

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Certificates;
 #[cfg(target_os = "linux")]
-use super::udp::sys;
+use super::udp::{pinning, sys};
 use crate::config::model;
 use crate::diag::Located;
 
@@ -26,6 +26,10 @@ pub struct Listener {
 
     /// For connections.
     pub tcp: TcpListener,
+
+    /// The processors that the workers are bound to, in their order; empty where
+    /// they run on any.
+    pub processors: Vec<usize>,
 }
 
 impl Listener {
@@ -64,13 +68,35 @@ impl Listener {
         }
     }
 
+    /// Has each worker run on a processor of its own, and get what arrives there;
+    /// fails where there are fewer processors than workers.
+    #[cfg(target_os = "linux")]
+    pub fn pin(&mut self) -> io::Result<()> {
+        let mut processors = pinning::processors()?;
+        let (count, workers) = (processors.len(), self.udp.len());
+        if count < workers {
+            let why = format!("{count} processors for {workers} workers: set `workers` to {count}");
+            return Err(io::Error::other(why));
+        }
+        processors.truncate(workers);
+        pinning::attach(&self.udp[0], &processors)?;
+        self.processors = processors;
+        Ok(())
+    }
+
+    /// Fails: it takes Linux.
+    #[cfg(not(target_os = "linux"))]
+    pub fn pin(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn bind_once(address: SocketAddr, workers: usize) -> io::Result<Self> {
         // TCP comes first. UDP sockets of the same user may share a port, two
         // listeners may not: a second server on an address fails here.
         let tcp = Self::bind_tcp(address)?;
         let address = tcp.local_addr()?;
         let udp = Self::bind_udp(address, workers)?;
-        Ok(Listener { address, udp, tcp })
+        Ok(Listener { address, udp, tcp, processors: Vec::new() })
     }
 
     fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
@@ -210,6 +236,23 @@ mod tests {
             assert_eq!(socket.local_addr().unwrap(), listener.address);
         }
         assert_eq!(listener.tcp.local_addr().unwrap(), listener.address);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn workers_that_are_more_than_processors_are_not_pinned() {
+        let processors = pinning::processors().unwrap();
+        let pin = |workers| {
+            let mut listener = Listener::bind(([127, 0, 0, 1], 0).into(), workers).unwrap();
+            let result = listener.pin();
+            (listener.processors, result.map_err(|error| error.to_string()))
+        };
+        assert_eq!(pin(processors.len()), (processors.clone(), Ok(())));
+        assert_eq!(pin(1), (vec![processors[0]], Ok(())));
+        let (pinned, result) = pin(processors.len() + 1);
+        assert!(pinned.is_empty());
+        let count = processors.len();
+        assert!(result.unwrap_err().ends_with(&format!("set `workers` to {count}")));
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub fn start(
     let mut counters = Counters::default();
     let mut udp = Workers::default();
     let mut streams = Vec::new();
-    for Listener { address, udp: sockets, tcp } in listeners {
+    for Listener { address, udp: sockets, tcp, processors } in listeners {
         streams.push((tcp, Dialect::Plain));
         for (number, socket) in sockets.into_iter().enumerate() {
             let worker = udp::Worker {
@@ -92,7 +92,8 @@ pub fn start(
                 listen: listen.clone(),
                 stop: udp.stop.clone(),
             };
-            udp.threads.push(worker.start(socket, format!("udp-{number} {address}"))?);
+            let name = format!("udp-{number} {address}");
+            udp.threads.push(worker.start(socket, name, processors.get(number).copied())?);
         }
     }
     let most = bound_by_descriptors(limits.connections);

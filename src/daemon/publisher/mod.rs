@@ -920,6 +920,7 @@ fn note_restart(started_with: &Config, new: &Config, outcome: &mut Outcome) {
     let changed = [
         ("listen", addresses(started_with) != addresses(new)),
         ("workers", started_with.server.workers != new.server.workers),
+        ("pin-workers", started_with.server.pin_workers != new.server.pin_workers),
         ("state", started_with.server.state != new.server.state),
         ("control", started_with.admin.control != new.admin.control),
         ("user`, `group` or `control-group", started_with.server.account != new.server.account),

@@ -17,10 +17,13 @@
 //!
 //! Linux receives and sends in batches (`batched`, over `sys`); `portable`
 //! does the same with what every system has, one datagram at a time, and is
-//! what the tests hold `batched` against.
+//! what the tests hold `batched` against. `pinning` puts workers where their
+//! datagrams arrive.
 
 #[cfg(target_os = "linux")]
 mod batched;
+#[cfg(target_os = "linux")]
+pub(super) mod pinning;
 #[cfg(any(test, not(target_os = "linux")))]
 mod portable;
 #[cfg(target_os = "linux")]
@@ -101,9 +104,26 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts the thread that answers what a socket receives, until `stop`.
-    pub(super) fn start(self, socket: UdpSocket, name: String) -> io::Result<JoinHandle<()>> {
-        thread::Builder::new().name(name).spawn(move || run(self, &socket))
+    /// Starts the thread that answers what a socket receives, until `stop`, on a
+    /// processor of its own where one is named.
+    pub(super) fn start(
+        self,
+        socket: UdpSocket,
+        name: String,
+        processor: Option<usize>,
+    ) -> io::Result<JoinHandle<()>> {
+        thread::Builder::new().name(name).spawn(move || {
+            #[cfg(target_os = "linux")]
+            if let Some(processor) = processor
+                && let Err(error) = pinning::bind(processor)
+            {
+                // It answers all the same.
+                tracing::warn!(%error, "a UDP worker cannot be bound to processor {processor}");
+            }
+            #[cfg(not(target_os = "linux"))]
+            let _ = processor;
+            run(self, &socket);
+        })
     }
 
     /// Begins to answer the datagrams of a batch.

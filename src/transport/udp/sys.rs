@@ -1,6 +1,6 @@
 //! The system calls of Linux that take several datagrams at once.
 //!
-//! All unsafe code of trunkdns is here. It is four calls; what they are given
+//! All unsafe code of trunkdns is here. It is five calls; what they are given
 //! is made, and what they return is read, by safe code.
 //!
 //! # Why it is sound
@@ -71,6 +71,21 @@ pub(in crate::transport) fn force_receive_buffer(
 ) -> io::Result<()> {
     let octets = c_int::try_from(octets).unwrap_or(c_int::MAX);
     set_option(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, octets)
+}
+
+/// Has a program of classic BPF say which of the sockets that share a port gets
+/// a datagram, by their order; where it names none, the kernel does.
+pub(super) fn choose_socket(fd: RawFd, program: &[libc::sock_filter]) -> io::Result<()> {
+    let steps = program.len().try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let value = libc::sock_fprog { len: steps, filter: program.as_ptr().cast_mut() };
+    let len = mem::size_of_val(&value) as libc::socklen_t;
+    let name = libc::SO_ATTACH_REUSEPORT_CBPF;
+    // SAFETY: the kernel reads `len` octets at the pointer, which are those of
+    // `value`, and through it the steps of `program`, as many as there are. It
+    // copies both, and writes to neither.
+    let result =
+        unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, name, (&raw const value).cast(), len) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn set_option(fd: RawFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
