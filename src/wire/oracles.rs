@@ -257,7 +257,8 @@ proptest! {
         let octets = message.to_vec().unwrap();
 
         let mut lower = LowerName::default();
-        let Parsed::Query(query) = parse(&octets, &mut lower) else { panic!("refused: {octets:?}") };
+        let parsed = parse(&octets, &mut lower);
+        let Parsed::Query(query) = parsed else { panic!("refused: {parsed:?}") };
         prop_assert_eq!(query.head.id, id);
         prop_assert_eq!(query.question.name_as_sent(), &name[..]);
         prop_assert_eq!(query.question.name.as_wire(), &name.to_ascii_lowercase()[..]);
