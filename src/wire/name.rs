@@ -186,7 +186,8 @@ fn unescape(octets: &mut std::str::Bytes<'_>) -> Result<u8, NameError> {
 
 impl PartialEq for Name {
     fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(&other.0)
+        // Nearly always both are in lower case, and this is shorter.
+        self.0 == other.0 || self.0.eq_ignore_ascii_case(&other.0)
     }
 }
 
@@ -211,49 +212,19 @@ impl Ord for Name {
         {
             return compare_labels(one, two);
         }
-        let (left, right) = (LabelStarts::of(self), LabelStarts::of(other));
+        let (left, right) = (self.label_count(), other.label_count());
+        // The rightmost labels that differ decide, counted from the right.
+        let pairs = self.labels().skip(left.saturating_sub(right));
+        let pairs = pairs.zip(other.labels().skip(right.saturating_sub(left)));
         // Names that are sorted have most of their labels in common, and
         // nearly always in the same letter case.
-        let pairs = left.rightmost_first().zip(right.rightmost_first());
-        pairs
-            .filter(|(a, b)| a != b)
-            .map(|(a, b)| compare_labels(a, b))
-            .find(|order| order.is_ne())
-            .unwrap_or_else(|| left.count.cmp(&right.count))
+        let orders = pairs.filter(|(a, b)| a != b).map(|(a, b)| compare_labels(a, b));
+        orders.filter(|order| order.is_ne()).last().unwrap_or_else(|| left.cmp(&right))
     }
 }
 
 fn compare_labels(one: &[u8], other: &[u8]) -> Ordering {
     one.iter().map(u8::to_ascii_lowercase).cmp(other.iter().map(u8::to_ascii_lowercase))
-}
-
-/// Where the labels of a name start: sorted tables of names compare them from
-/// the right, often, and must not allocate for it.
-struct LabelStarts<'a> {
-    wire: &'a [u8],
-    starts: [u8; 128],
-    count: usize,
-}
-
-impl<'a> LabelStarts<'a> {
-    fn of(name: &'a Name) -> Self {
-        let wire = &name.0[..];
-        let (mut starts, mut count, mut at) = ([0; 128], 0, 0);
-        while wire[at] != 0 {
-            // A name has 255 octets and 127 labels at most.
-            starts[count] = at as u8;
-            count += 1;
-            at += 1 + usize::from(wire[at]);
-        }
-        LabelStarts { wire, starts, count }
-    }
-
-    fn rightmost_first(&self) -> impl Iterator<Item = &'a [u8]> {
-        self.starts[..self.count].iter().rev().map(|start| {
-            let start = usize::from(*start);
-            &self.wire[start + 1..start + 1 + usize::from(self.wire[start])]
-        })
-    }
 }
 
 impl PartialOrd for Name {
