@@ -1,6 +1,7 @@
 //! The names of a zone on its way to be built.
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::draft::Draft;
 use crate::snapshot::NodeId;
@@ -63,7 +64,7 @@ impl Names {
     }
 
     fn sort(&mut self) {
-        self.sorted.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        self.sorted.sort_by_cached_key(|(owner, _)| sort_key(owner));
         for (place, (owner, _)) in self.sorted.iter().enumerate() {
             if let Some(known) = self.places.get_mut(owner) {
                 *known = place;
@@ -101,5 +102,46 @@ impl Names {
     /// Returns the RRset of a name and type.
     pub(super) fn rrset(&self, owner: &Name, rtype: Rtype) -> Option<&Draft> {
         self.rrsets(owner).iter().find(|rrset| rrset.rtype == rtype)
+    }
+}
+
+/// Returns octets that are in order where names are (RFC 4034 section 6.1):
+/// comparing names themselves was a seventh of all that compiling took.
+fn sort_key(name: &Name) -> Vec<u8> {
+    let labels: SmallVec<[&[u8]; 8]> = name.labels().collect();
+    let mut key = Vec::with_capacity(name.as_wire().len());
+    for label in labels.iter().rev() {
+        for octet in *label {
+            match octet.to_ascii_lowercase() {
+                // The end of a label comes before every octet that one has.
+                low @ (0 | 1) => key.extend([1, low + 1]),
+                octet => key.push(octet),
+            }
+        }
+        key.push(0);
+    }
+    key
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_in_the_order_of_names() {
+        let labels =
+            ["a", "A", "ab", "b", "*", "\\000", "\\001", "\\002", "\\000\\001", "\\001a", "\\255"];
+        let one = labels.iter().map(|label| label.to_string());
+        let two = labels.iter().flat_map(|a| labels.iter().map(move |b| format!("{a}.{b}")));
+        let names: Vec<_> = one.chain(two).chain([".".to_owned()]).collect();
+        let names: Vec<_> =
+            names.iter().map(|text| Name::parse(text, &Name::root()).unwrap()).collect();
+        for a in &names {
+            for b in &names {
+                assert_eq!(sort_key(a).cmp(&sort_key(b)), a.cmp(b), "{a} {b}");
+            }
+        }
     }
 }

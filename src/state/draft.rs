@@ -13,6 +13,7 @@ use super::manifest::{
 use super::pack::{ObjectId, Pack, Packs, Places, Writer};
 use super::{Kept, KeptZone, Shared, Tables};
 use crate::geo::RegionMap;
+use crate::parallel;
 use crate::snapshot::Zone;
 use crate::wire::LowerName;
 
@@ -30,6 +31,9 @@ pub(super) const SMALL: u64 = 4 << 20;
 /// How many zones are in a page, about: a power of two. An edit of one writes
 /// a record of some 200 octets for each of them.
 const PAGE: u64 = 32;
+
+/// How many compiled zones are in memory a second time at once, as octets.
+const ZONES_AT_ONCE: usize = 512;
 
 //----------- Page -----------------------------------------------------------
 
@@ -131,15 +135,40 @@ impl<'s> Draft<'s> {
         let known: FxHashMap<_, _> =
             known.map(|page| (Arc::as_ptr(&page.zones[0]), page)).collect();
         let zones: Vec<_> = kept.zones.values().collect();
-        let mut pages = Vec::new();
-        for zones in zones.chunk_by(|zone, _| !ends_page(zone)) {
+        let pages = zones.chunk_by(|zone, _| !ends_page(zone)).map(|zones| {
             let known = known.get(&Arc::as_ptr(zones[0])).filter(|page| page.holds(zones));
-            pages.push(match known {
-                Some(page) => ((**page).clone(), Vec::new()),
-                None => self.page(zones)?,
+            (zones, known.copied())
+        });
+        let pages: Vec<_> = pages.collect();
+        let new = pages.iter().filter(|(_, known)| known.is_none());
+        self.add_zones(new.flat_map(|(zones, _)| zones.iter().copied()))?;
+        let page = |(zones, known): (&[_], Option<&Page>)| match known {
+            Some(page) => Ok((page.clone(), Vec::new())),
+            None => self.page(zones),
+        };
+        pages.into_iter().map(page).collect()
+    }
+
+    /// Adds the compiled zones that are new: on all processors they are made
+    /// into octets, some hundreds at a time.
+    fn add_zones<'z>(&mut self, zones: impl Iterator<Item = &'z Arc<KeptZone>>) -> io::Result<()> {
+        let entries = zones.flat_map(|zone| zone.timeline.entries());
+        let zones = entries.map(|entry| &entry.version.zone);
+        let is_new = |zone: &&Arc<Zone>| self.known.zones.find(zone).is_none_or(|id| !self.has(id));
+        let new: Vec<_> = zones.filter(is_new).collect();
+        for zones in new.chunks(ZONES_AT_ONCE) {
+            let objects = parallel::map(zones, |zone| {
+                let octets = zone.to_octets();
+                (ObjectId::of(&octets), octets)
             });
+            for (zone, (id, octets)) in zones.iter().zip(objects) {
+                if !self.has(id) {
+                    self.add(id, &octets)?;
+                }
+                self.added.insert(Arc::as_ptr(zone).addr(), id);
+            }
         }
-        Ok(pages)
+        Ok(())
     }
 
     fn page(&mut self, zones: &[&Arc<KeptZone>]) -> io::Result<(Page, Vec<ZoneRecord>)> {
