@@ -451,7 +451,7 @@ impl<'t> View<'t> {
     ///
     /// Time counts up to the next full second, and the TTL is at least 1.
     pub fn cap(&self, now: Moment, differs: impl Fn(&'t Version) -> bool) -> Option<u32> {
-        // Nearly always.
+        // Nearly always there is no other version.
         if self.entries.len() == 1 {
             return None;
         }
