@@ -27,7 +27,7 @@ use ipnet::IpNet;
 
 use self::index::Index;
 use crate::geo::RegionMap;
-use crate::wire::{CookieSecrets, LowerName, Name};
+use crate::wire::{CookieSecrets, LowerName, Name, is_same_name};
 
 pub use self::body::{Bodies, Body, BodyKey, Cut};
 pub use self::expiry::{Expiries, HandedOut};
@@ -107,11 +107,8 @@ impl Snapshot {
             }
             let Some(hash) = hashes.of(count) else { break };
             let suffix = name.suffix(count);
-            let is_it = |at: u32| {
-                let origin = origin(&self.timelines[at as usize]).as_wire();
-                // Tables are nearly always in lower case.
-                origin == suffix || origin.eq_ignore_ascii_case(suffix)
-            };
+            let is_it =
+                |at: u32| is_same_name(origin(&self.timelines[at as usize]).as_wire(), suffix);
             found = self.index.find(hash, is_it).or(found);
         }
         found.map(|at| &*self.timelines[at as usize])

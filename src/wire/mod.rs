@@ -48,7 +48,7 @@ pub use self::edns::{ClientSubnet, EdnsQuery, EdnsReply, ExtendedError};
 pub use self::header::{Head, Rcode};
 pub use self::lifetime::lifetime;
 pub use self::lower::LowerName;
-pub use self::name::{Name, NameError, is_within};
+pub use self::name::{Name, NameError, is_same_name, is_within};
 pub use self::query::{CookieQuery, ErrorReply, Parsed, Query, Question, Refusal, Reply, parse};
 pub use self::reason::Reason;
 pub use self::rtype::Rtype;

@@ -186,8 +186,7 @@ fn unescape(octets: &mut std::str::Bytes<'_>) -> Result<u8, NameError> {
 
 impl PartialEq for Name {
     fn eq(&self, other: &Self) -> bool {
-        // Nearly always both are in lower case, and this is shorter.
-        self.0 == other.0 || self.0.eq_ignore_ascii_case(&other.0)
+        is_same_name(&self.0, &other.0)
     }
 }
 
@@ -283,7 +282,14 @@ pub fn is_within(name: &[u8], other: &[u8]) -> bool {
     while name.len() - at > other.len() {
         at += 1 + usize::from(name[at]);
     }
-    name[at..].eq_ignore_ascii_case(other)
+    is_same_name(&name[at..], other)
+}
+
+/// Says whether two names in wire format are the same: letter case does not
+/// count (RFC 4343).
+pub fn is_same_name(one: &[u8], other: &[u8]) -> bool {
+    // Nearly always both are in lower case, and then this is shorter.
+    one == other || one.eq_ignore_ascii_case(other)
 }
 
 //============ Errors ========================================================

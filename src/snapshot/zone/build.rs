@@ -9,7 +9,7 @@ use super::super::index::Index;
 use super::shape::{NodePart, RrsetPart, Shape, VariantPart};
 use super::{NodeId, Parts, Status, Zone};
 use crate::geo::RegionSet;
-use crate::wire::{LowerName, Name, Rtype};
+use crate::wire::{LowerName, Name, Rtype, is_same_name};
 
 //----------- NewNode --------------------------------------------------------
 
@@ -303,8 +303,7 @@ impl Parts {
         // No name in wire format is the beginning of another one.
         let place = place as usize;
         let name = self.octets.get(place..place + wire.len());
-        // Tables are nearly always in lower case, and then this is shorter.
-        name.is_some_and(|name| name == wire || name.eq_ignore_ascii_case(wire))
+        name.is_some_and(|name| is_same_name(name, wire))
     }
 
     /// Says whether a variant has no records.
