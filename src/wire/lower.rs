@@ -277,6 +277,7 @@ mod tests {
             assert_eq!(LowerName::read(cut), Err(Reason::Truncated), "{cut:?}");
         }
     }
+
     #[test]
     fn the_hash_below_an_origin_is_the_same_below_another_one() {
         let name = |text: &str| LowerName::from(&Name::parse(text, &Name::root()).unwrap());

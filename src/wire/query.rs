@@ -24,8 +24,8 @@ pub fn parse<'a>(message: &'a [u8], name: &'a mut LowerName) -> Parsed<'a> {
     if header.is_response() {
         return Parsed::Refused(Refusal::silent(Reason::Response));
     }
-    let mut walk = Walk::new(message, header, name);
-    let outcome = walk.run();
+    let mut walk = Walk::new(message, header);
+    let outcome = walk.run(name);
     let head = header.head();
     let Walk { question, edns, tsig, .. } = walk;
     match (outcome, question, edns) {
@@ -226,22 +226,18 @@ struct Walk<'a> {
     /// Whether the authority section holds nothing but SOA records.
     authority_is_soa: bool,
 
-    /// Room for the name of the one question, until it is read.
-    name: Option<&'a mut LowerName>,
-
     question: Option<Question<'a>>,
     edns: Option<EdnsQuery<'a>>,
     tsig: Option<Tsig<'a>>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(message: &'a [u8], header: Header, name: &'a mut LowerName) -> Self {
+    fn new(message: &'a [u8], header: Header) -> Self {
         Walk {
             message,
             header,
             at: Header::LEN,
             authority_is_soa: true,
-            name: Some(name),
             question: None,
             edns: None,
             tsig: None,
@@ -249,9 +245,10 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks the whole message, so that the reply to a refused one can have
-    /// its question and OPT record.
-    fn run(&mut self) -> Result<(), Reason> {
-        let well_formed = self.questions().and_then(|()| self.records());
+    /// its question and OPT record. `name` is room for the name of the one
+    /// question.
+    fn run(&mut self, name: &'a mut LowerName) -> Result<(), Reason> {
+        let well_formed = self.questions(name).and_then(|()| self.records());
         // The sections of other operations may hold what they like.
         if self.header.head().opcode != Head::QUERY {
             return Err(Reason::Opcode);
@@ -265,11 +262,9 @@ impl<'a> Walk<'a> {
         if self.tsig.is_some() { Err(Reason::TsigKey) } else { Ok(()) }
     }
 
-    fn questions(&mut self) -> Result<(), Reason> {
+    fn questions(&mut self, name: &'a mut LowerName) -> Result<(), Reason> {
         let [count, ..] = self.header.counts;
-        if count == 1
-            && let Some(name) = self.name.take()
-        {
+        if count == 1 {
             let question = Question::read(&self.message[self.at..], name)?;
             self.at += question.wire.len();
             self.question = Some(question);
