@@ -162,9 +162,7 @@ impl<'s> Draft<'s> {
                 (ObjectId::of(&octets), octets)
             });
             for (zone, (id, octets)) in zones.iter().zip(objects) {
-                if !self.has(id) {
-                    self.add(id, &octets)?;
-                }
+                self.put(id, &octets)?;
                 self.added.insert(Arc::as_ptr(zone).addr(), id);
             }
         }
@@ -176,9 +174,7 @@ impl<'s> Draft<'s> {
         let records = records?;
         let octets = postcard::to_stdvec(&records).expect("plain lists can be written");
         let id = ObjectId::of(&octets);
-        if !self.has(id) {
-            self.add(id, &octets)?;
-        }
+        self.put(id, &octets)?;
         let zones = zones.iter().map(|zone| (*zone).clone()).collect();
         Ok((Page { id, zones }, records))
     }
@@ -248,9 +244,7 @@ impl<'s> Draft<'s> {
         }
         let octets = to_octets(value);
         let id = ObjectId::of(&octets);
-        if !self.has(id) {
-            self.add(id, &octets)?;
-        }
+        self.put(id, &octets)?;
         self.added.insert(address, id);
         Ok(id)
     }
@@ -258,6 +252,11 @@ impl<'s> Draft<'s> {
     /// Says whether an object is on the disk, or about to be.
     fn has(&self, id: ObjectId) -> bool {
         self.places.contains_key(&id) || self.known.places.contains_key(&id)
+    }
+
+    /// Adds an object unless it is there.
+    fn put(&mut self, id: ObjectId, octets: &[u8]) -> io::Result<()> {
+        if self.has(id) { Ok(()) } else { self.add(id, octets) }
     }
 
     fn add(&mut self, id: ObjectId, octets: &[u8]) -> io::Result<()> {

@@ -57,6 +57,11 @@ impl Manifest {
         pack::sync(folder)
     }
 
+    /// Reads that of a folder, if there is one and it is whole.
+    pub(super) fn read(folder: &Path) -> Option<Self> {
+        Self::parse(&fs::read(path(folder)).ok()?).ok()
+    }
+
     /// Reads one; says why where the octets are none.
     pub(super) fn parse(octets: &[u8]) -> Result<Self, String> {
         let end = octets.iter().position(|octet| *octet == b'\n');

@@ -214,6 +214,7 @@ impl Reader {
         Ok((pack.ok_or_else(|| format!("{}.pack is missing", place.pack))?, *place))
     }
 }
+
 //----------- Unread ---------------------------------------------------------
 
 /// Why a state is not read.

@@ -338,14 +338,13 @@ struct Written {
 /// Says whether a folder holds a state that a server would begin with; the
 /// objects are not read.
 pub fn has_last_good(folder: &Path) -> bool {
-    let octets = fs::read(folder.join("manifest"));
-    octets.is_ok_and(|octets| Manifest::parse(&octets).is_ok())
+    Manifest::read(folder).is_some()
 }
 
 /// Reads what a folder holds without becoming its server, which may be running.
 pub fn peek(folder: &Path) -> Option<Kept> {
     let read = || {
-        let manifest = Manifest::parse(&fs::read(manifest::path(folder)).ok()?).ok()?;
+        let manifest = Manifest::read(folder)?;
         Some(Reader::open(folder, &manifest.packs).ok()?.kept(&manifest).ok()?.0)
     };
     // A server that publishes meanwhile removes packs that its new manifest
@@ -364,7 +363,7 @@ pub fn events(folder: &Path) -> Vec<Event> {
 /// remembered. Only zones that `is_wanted` are read.
 pub fn recall(folder: &Path, time: u64, is_wanted: impl Fn(&Name) -> bool) -> Option<Past> {
     let read = || {
-        let manifest = Manifest::parse(&fs::read(manifest::path(folder)).ok()?).ok()?;
+        let manifest = Manifest::read(folder)?;
         let records = History::read(folder, manifest.generation).records(folder).ok()?;
         let (record, mut zones) = history::state(&records, |event| event.time <= time)?;
         zones.retain(|name, _| is_wanted(name));
@@ -399,7 +398,7 @@ fn set_aside(folder: &Path) -> io::Result<PathBuf> {
         fs::rename(pack::path(folder, pack), pack::path(&aside, pack))?;
     }
     // Last: without it there is nothing to read.
-    fs::rename(folder.join("manifest"), aside.join("manifest"))?;
+    fs::rename(manifest::path(folder), manifest::path(&aside))?;
     let mut damaged: Vec<_> = fs::read_dir(folder)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
