@@ -1,9 +1,9 @@
 //! The directory that holds a folder a zone.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::model::{Checks, ZoneTables, Zones};
 use super::text::unreadable;
@@ -112,11 +112,8 @@ fn list_folders(directory: &Path, sources: &mut Sources) -> std::io::Result<Vec<
 /// Returns a finding for each of the folders that hold the same zone, by their
 /// positions: which one is meant cannot be told, so that all are held back.
 pub fn duplicate_zones(folders: &[(&Path, Option<&Name>)]) -> Vec<(usize, Finding)> {
-    let origins: FxHashSet<&Name> = folders.iter().filter_map(|(_, origin)| *origin).collect();
-    if origins.len() == folders.iter().filter(|(_, origin)| origin.is_some()).count() {
-        return Vec::new();
-    }
-    let mut holders: HashMap<&Name, Vec<usize>> = HashMap::new();
+    // Nearly always each has one, which takes no allocation.
+    let mut holders: FxHashMap<&Name, SmallVec<[usize; 1]>> = FxHashMap::default();
     for (at, (_, origin)) in folders.iter().enumerate() {
         if let Some(origin) = origin {
             holders.entry(origin).or_default().push(at);

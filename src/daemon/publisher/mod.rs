@@ -838,28 +838,27 @@ struct Next {
 
 /// Returns every version that somebody may be answered from.
 fn versions(kept: &Kept) -> Vec<Arc<Version>> {
-    let entries = kept.zones.values().flat_map(|zone| zone.timeline.entries());
-    entries.map(|entry| entry.version.clone()).collect()
+    kept.zones.values().flat_map(|zone| versions_of(zone)).cloned().collect()
+}
+
+fn versions_of(zone: &KeptZone) -> impl Iterator<Item = &Arc<Version>> {
+    zone.timeline.entries().iter().map(|entry| &entry.version)
 }
 
 /// Returns the versions that somebody was answered from and nobody will be
 /// again.
 fn retired(old: &Kept, new: &Kept) -> Vec<Arc<Version>> {
-    let entries = |zone: &KeptZone| {
-        let entries = zone.timeline.entries().iter();
-        entries.map(|entry| entry.version.clone()).collect::<Vec<_>>()
-    };
     // Of ten thousand zones most are the very same.
     let changed = old.zones.iter().map(|(name, zone)| (zone, new.zones.get(name)));
     let changed = changed
         .filter(|(zone, new)| new.is_none_or(|new| !Arc::ptr_eq(&new.timeline, &zone.timeline)));
     let retired = changed.flat_map(|(zone, new)| {
-        let new = new.map(|new| entries(new)).unwrap_or_default();
-        let is_gone =
-            move |version: &Arc<Version>| !new.iter().any(|new| Arc::ptr_eq(new, version));
-        entries(zone).into_iter().filter(is_gone)
+        let stays = move |version: &Arc<Version>| {
+            new.is_some_and(|new| versions_of(new).any(|new| Arc::ptr_eq(new, version)))
+        };
+        versions_of(zone).filter(move |version| !stays(version))
     });
-    retired.collect()
+    retired.cloned().collect()
 }
 
 /// Returns how versions are published some seconds ahead.
