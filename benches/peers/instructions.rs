@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::generator::{Generator, Load, Pace};
 use super::judge::Table;
 use super::measure::{DRIVES, SATURATED};
+use super::report;
 use super::servers::{Kind, Server};
 use super::world::World;
 
@@ -42,10 +43,9 @@ pub fn run(
     database: &Path,
     drives: &[usize],
 ) -> Result<String, String> {
-    let mut text = String::from("| instructions/query, user |");
-    servers.iter().for_each(|server| write!(text, " {} |", server.name).unwrap());
-    text.push_str("\n|---|");
-    servers.iter().for_each(|_| text.push_str("---|"));
+    let mut text = String::new();
+    let names = servers.iter().map(|server| &*server.name);
+    report::head(&mut text, "instructions/query, user", names);
     let mut generator = Generator::new();
     for server in &mut *servers {
         // What is compiled once is left behind for the starts that count.

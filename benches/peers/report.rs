@@ -120,10 +120,8 @@ impl Report {
     }
 
     fn render_loads(&self, text: &mut String) {
-        text.push_str("\n| µs/query (to echo) |");
-        self.rows.iter().for_each(|row| write!(text, " {} |", row.name).unwrap());
-        text.push_str("\n|---|");
-        self.rows.iter().for_each(|_| text.push_str("---|"));
+        text.push('\n');
+        head(text, "µs/query (to echo)", self.rows.iter().map(|row| &*row.name));
         for (at, drive) in DRIVES.iter().enumerate() {
             if self.rows.iter().all(|row| row.samples[at].is_empty()) {
                 continue;
@@ -204,6 +202,17 @@ impl Report {
             .unwrap();
         }
     }
+}
+
+/// Writes the head of a table with a column a server.
+pub fn head<'n>(text: &mut String, what: &str, names: impl Iterator<Item = &'n str>) {
+    write!(text, "| {what} |").unwrap();
+    let mut line = String::from("\n|---|");
+    for name in names {
+        write!(text, " {name} |").unwrap();
+        line.push_str("---|");
+    }
+    text.push_str(&line);
 }
 
 fn ratio(one: Option<f64>, other: Option<f64>) -> String {
