@@ -8,7 +8,7 @@ use super::resolve::{Data, Owner, Records, Resolution};
 use super::{Cause, Client};
 use crate::geo;
 use crate::snapshot::{Moment, Snapshot, Timeline};
-use crate::wire::{Question, Rtype, Section, is_same_name};
+use crate::wire::{Question, Rtype, Section};
 
 /// The label in front of a zone's name.
 const LABEL: &[u8] = b"\x09_trunkdns";
@@ -30,7 +30,7 @@ pub(super) fn resolve(
     }
     let zone = &timeline.newest().zone;
     let origin = question.name.as_wire().strip_prefix(LABEL)?;
-    let is_meant = is_same_name(origin, zone.origin().as_wire());
+    let is_meant = origin.eq_ignore_ascii_case(zone.origin().as_wire());
     let address = geo::canonical(client.address);
     let may_know = is_meant && networks.iter().any(|network| network.contains(&address));
     if !may_know || zone.get(question.name).is_some() {

@@ -6,7 +6,7 @@
 use super::Cause;
 use crate::geo::{RegionId, RegionSet};
 use crate::snapshot::{Found, Host, Node, Rrset, Status, Variant, Zone};
-use crate::wire::{LowerName, Name, Question, Rcode, Rtype, Section, is_same_name, is_within};
+use crate::wire::{LowerName, Name, Question, Rcode, Rtype, Section, is_within};
 
 /// The most aliases that are followed for a client.
 ///
@@ -217,7 +217,7 @@ impl<'s> Resolver<'s> {
     /// Says whether records of a name that an alias led to are in the answer.
     fn has_answered(&self, target: &[u8]) -> bool {
         self.resolution.records.iter().any(|rrset| match &rrset.owner {
-            Owner::Made(name) => is_same_name(name, target),
+            Owner::Made(name) => name.eq_ignore_ascii_case(target),
             _ => false,
         })
     }
@@ -449,5 +449,5 @@ fn within(zone: &Zone, target: &[u8]) -> Option<LowerName> {
     let name = LowerName::from_wire(target)?;
     let origin = zone.origin();
     let labels = name.label_count().checked_sub(origin.label_count())?;
-    is_same_name(name.ancestor(labels), origin.as_wire()).then_some(name)
+    name.ancestor(labels).eq_ignore_ascii_case(origin.as_wire()).then_some(name)
 }

@@ -282,11 +282,12 @@ pub fn is_within(name: &[u8], other: &[u8]) -> bool {
     while name.len() - at > other.len() {
         at += 1 + usize::from(name[at]);
     }
-    is_same_name(&name[at..], other)
+    name[at..].eq_ignore_ascii_case(other)
 }
 
 /// Says whether two names in wire format are the same: letter case does not
 /// count (RFC 4343).
+#[inline]
 pub fn is_same_name(one: &[u8], other: &[u8]) -> bool {
     // Nearly always both are in lower case, and then this is shorter.
     one == other || one.eq_ignore_ascii_case(other)
