@@ -53,27 +53,23 @@ impl Prebuilt<'_> {
 }
 
 /// Returns the prebuilt answer to a question, if there is one.
+#[inline]
 pub(super) fn find<'s>(
     zone: &'s Zone,
     region: RegionId,
     question: &Question<'_>,
 ) -> Option<Prebuilt<'s>> {
-    let qtype = question.qtype;
-    let (place, denied) = match zone.find(question.name) {
-        Found::Exact(node) if is_referred(node, qtype) => (Place::referral(node, region)?, None),
-        Found::Referral(node) => (Place::referral(node, region)?, None),
-        Found::Exact(node) | Found::Wildcard(node) => match select(node, qtype, region) {
-            Some((_, variant)) => (Place::Variant(variant.number(), qtype), None),
-            None => (Place::NoData, Some(node)),
-        },
-        Found::Missing => (Place::NoName, None),
-        // What a DNAME makes of a name is for no other one.
-        Found::Redirected(_) => return None,
-    };
+    let (place, denied) = Place::of(zone.find(question.name), region, question.qtype)?;
     let (slot, qtype) = place.slot();
-    let slots = (slot, Place::FIRST_VARIANT + zone.variant_count());
-    let build = || build(zone, region, question, place);
-    let (key, body) = zone.bodies().get(slots, (qtype, region), build)?;
+    let kept = match zone.bodies().get(slot, (qtype, region)) {
+        Some(kept) => kept,
+        None => {
+            let count = Place::FIRST_VARIANT + zone.variant_count();
+            let build = || build(zone, region, question, place);
+            zone.bodies().add((slot, count), (qtype, region), build)?
+        }
+    };
+    let (key, body) = kept.content()?;
     Some(Prebuilt { body, same: &key.same, denied })
 }
 
@@ -92,6 +88,28 @@ enum Place {
 
 impl Place {
     const FIRST_VARIANT: usize = 2;
+
+    /// Returns that of the answers to who asks for a type, and the name that
+    /// exists without it; there is none where an answer is for one name only.
+    #[inline]
+    fn of<'s>(
+        found: Found<'s>,
+        region: RegionId,
+        qtype: Rtype,
+    ) -> Option<(Self, Option<Node<'s>>)> {
+        let place = match found {
+            Found::Exact(node) if is_referred(node, qtype) => Self::referral(node, region)?,
+            Found::Referral(node) => Self::referral(node, region)?,
+            Found::Exact(node) | Found::Wildcard(node) => match select(node, qtype, region) {
+                Some((_, variant)) => Place::Variant(variant.number(), qtype),
+                None => return Some((Place::NoData, Some(node))),
+            },
+            Found::Missing => Place::NoName,
+            // What a DNAME makes of a name is for no other one.
+            Found::Redirected(_) => return None,
+        };
+        Some((place, None))
+    }
 
     /// Returns that of the referral to the servers of a delegated name, which
     /// is the same whatever is asked for.
@@ -186,17 +204,19 @@ fn written(resolution: &Resolution<'_>, question: &Question<'_>) -> Option<Body>
 /// Writes a prebuilt answer, as much of it as there is room for.
 pub(super) fn write<'s>(
     query: &Query<'_>,
-    exchange: &Exchange<'_>,
+    exchange: &mut Exchange<'_>,
     (version, prebuilt): (&'s Version, &Prebuilt<'s>),
     ttls: &Ttls,
     out: &mut [u8],
 ) -> Outcome<'s> {
     let body = prebuilt.body;
-    let question = query.question.wire;
-    let edns = exchange.ending(body.rcode, question.len(), body.cause.extended_error());
-    let writer = ResponseWriter::new(out, exchange.room, query.head, Some(question), edns);
+    let mut outcome = Outcome::of(query, exchange, body.cause);
+    let (question, room) = (query.question.wire, exchange.room);
+    let edns = exchange.ending(body.rcode, question.len(), body.cause);
+    let writer = ResponseWriter::new(out, room, query.head, Some(question), edns);
     let Ok(mut writer) = writer else {
-        return Outcome::short(Verdict::Drop, Cause::NoRoom);
+        outcome.cause = Cause::NoRoom;
+        return outcome;
     };
     let written = body.cut(writer.space()).ok_or(Full).and_then(|cut| {
         let [answers, authorities] = body.counts;
@@ -206,14 +226,15 @@ pub(super) fn write<'s>(
     });
     let truncated = written.is_err();
     let lowered = if ttls.lower_nothing() { None } else { lower(&mut writer, ttls) };
-    let handed_out = body.srv.filter(|_| !truncated).map(|(slot, ttl)| HandedOut {
+    outcome.truncated = truncated;
+    outcome.handed_out = body.srv.filter(|_| !truncated).map(|(slot, ttl)| HandedOut {
         expiries: &version.expiries,
         slot,
         ttl: lowered.unwrap_or(ttl),
     });
     let (rcode, authoritative) = (body.rcode, body.authoritative);
-    let len = writer.finish(Ending { rcode, authoritative, truncated });
-    Outcome { truncated, handed_out, ..Outcome::short(Verdict::Send(len), body.cause) }
+    outcome.verdict = Verdict::Send(writer.finish(Ending { rcode, authoritative, truncated }));
+    outcome
 }
 
 /// Lowers the TTLs of what is written; returns that of the SRV records.

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Client, Transport, UDP_PAYLOAD};
+use super::{Cause, Client, Transport, UDP_PAYLOAD};
 use crate::snapshot::{Moment, Settings};
-use crate::wire::{EdnsQuery, EdnsReply, ExtendedError, Parsed, Presented, Rcode};
+use crate::wire::{EdnsQuery, EdnsReply, Parsed, Presented, Rcode};
 
 /// The length of a message's header, in octets.
 const HEADER_LEN: usize = 12;
@@ -31,7 +31,7 @@ pub(super) struct Lens {
 //----------- Exchange -------------------------------------------------------
 
 /// What the options of a query come to, and how long its response may be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Exchange<'a> {
     /// The OPT record of the response, where the query has one.
     pub(super) edns: Option<EdnsReply<'a>>,
@@ -48,7 +48,7 @@ pub(super) struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// Begins the response to a message.
+    /// Begins the response to a message with an OPT record or without.
     pub(super) fn new(
         settings: &'a Settings,
         client: &Client,
@@ -56,21 +56,48 @@ impl<'a> Exchange<'a> {
         query: Option<&EdnsQuery<'a>>,
         lens: Lens,
     ) -> Self {
-        let cookie = query.and_then(|edns| {
-            let now = now.second() as u32;
-            settings.cookie_secrets.check(edns.cookie?, client.address, now)
-        });
-        let edns = query.map(|edns| EdnsReply {
-            cookie: cookie.map(|cookie| cookie.wire),
-            ..reply_edns(settings, client.transport, edns)
-        });
-        let presented = cookie.map(|cookie| cookie.presented);
-        let room = client.transport.room(query.map(|edns| edns.payload)).min(lens.buffer);
+        let mut exchange = Self::plain(client, lens);
+        if let Some(query) = query {
+            exchange.take_options(settings, client, now, (query, lens));
+        }
+        exchange
+    }
+
+    /// Begins the response to a message without an OPT record.
+    #[inline]
+    pub(super) fn plain(client: &Client, lens: Lens) -> Self {
+        let mut exchange = Exchange { edns: None, presented: None, room: 0, error_room: 0 };
+        exchange.bound(client.transport, None, lens);
+        exchange
+    }
+
+    /// Sets how long the response may be; `payload` is what the client offers.
+    fn bound(&mut self, transport: Transport, payload: Option<u16>, lens: Lens) {
+        self.room = transport.room(payload).min(lens.buffer);
         // Whoever sends from an address that is not its own must not make us
         // send more there than it sent.
-        let is_proven = presented == Some(Presented::Valid) || client.transport != Transport::Udp;
-        let error_room = if is_proven { room } else { room.min(lens.message) };
-        Exchange { edns, presented, room, error_room }
+        let is_proven = self.has_cookie() || transport != Transport::Udp;
+        self.error_room = if is_proven { self.room } else { self.room.min(lens.message) };
+    }
+
+    /// Takes up the OPT record of the message, and begins that of the response.
+    // A call, so that what a query without one has not is not moved.
+    #[inline(never)]
+    pub(super) fn take_options(
+        &mut self,
+        settings: &'a Settings,
+        client: &Client,
+        now: Moment,
+        (query, lens): (&EdnsQuery<'a>, Lens),
+    ) {
+        let edns = self.edns.insert(reply_edns(settings, client.transport, query));
+        if let Some(cookie) = query.cookie {
+            let now = now.second() as u32;
+            let cookie = settings.cookie_secrets.check(cookie, client.address, now);
+            edns.cookie = cookie.map(|cookie| cookie.wire);
+            self.presented = cookie.map(|cookie| cookie.presented);
+        }
+        self.bound(client.transport, Some(query.payload), lens);
     }
 
     /// Says whether the client presented a valid server cookie: it receives
@@ -84,7 +111,7 @@ impl<'a> Exchange<'a> {
     /// A prefix of length 0 opts out of it: the resolver's address steers, and
     /// the scope is 0 (RFC 7871 section 7.1.2).
     pub(super) fn steering_prefix(&self) -> Option<IpAddr> {
-        let (subnet, _) = self.edns?.client_subnet?;
+        let (subnet, _) = self.edns.as_ref()?.client_subnet?;
         subnet.prefix().map(|(address, _)| address)
     }
 
@@ -96,42 +123,36 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Returns the OPT record of a response with this code and, in octets, this
-    /// question.
+    /// Completes the OPT record of a response with this code and, in octets, this
+    /// question, and returns it.
     ///
     /// The identity is left out where it does not fit. In an error over UDP it
     /// is, and so is what the error means, where the error would be longer than
     /// the message it answers. A fresh server cookie, 16 octets, is not: whoever
     /// has none must be able to get one (RFC 7873 section 5.2.3).
     pub(super) fn ending(
-        &self,
+        &mut self,
         rcode: Rcode,
         question_len: usize,
-        extended_error: Option<ExtendedError>,
-    ) -> Option<EdnsReply<'a>> {
+        cause: Cause,
+    ) -> Option<&EdnsReply<'a>> {
+        let edns = self.edns.as_mut()?;
+        edns.extended_error = cause.extended_error();
         let room = match rcode {
             Rcode::NXDOMAIN | Rcode::YXDOMAIN => self.room,
             Rcode::NOERROR if question_len > 0 => self.room,
             _ => self.error_room,
         };
-        self.ending_within(room, question_len, extended_error)
+        edns.shrink(room.saturating_sub(HEADER_LEN + question_len));
+        Some(edns)
     }
 
-    /// Returns the OPT record of a response that says only what its header and
+    /// Completes the OPT record of a response that says only what its header and
     /// its question say: all is left out that the client can do without where
     /// the response would be longer than the message it answers.
-    pub(super) fn short_ending(&self, question_len: usize) -> Option<EdnsReply<'a>> {
-        self.ending_within(self.error_room, question_len, None)
-    }
-
-    fn ending_within(
-        &self,
-        room: usize,
-        question_len: usize,
-        extended_error: Option<ExtendedError>,
-    ) -> Option<EdnsReply<'a>> {
-        let mut edns = EdnsReply { extended_error, ..self.edns? };
-        edns.shrink(room.saturating_sub(HEADER_LEN + question_len));
+    pub(super) fn short_ending(&mut self, question_len: usize) -> Option<&EdnsReply<'a>> {
+        let edns = self.edns.as_mut()?;
+        edns.shrink(self.error_room.saturating_sub(HEADER_LEN + question_len));
         Some(edns)
     }
 }

@@ -27,6 +27,7 @@ mod said;
 mod size;
 mod trace;
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 
 pub use self::change::{change, change_for};
@@ -40,7 +41,7 @@ use crate::geo::{self, RegionId, RegionSet};
 use crate::snapshot::{HandedOut, Moment, Network, Snapshot, Timeline, Version, View};
 use crate::wire::{
     CookieQuery, Ending, ErrorReply, ExtendedError, Full, LowerName, Parsed, Presented, Query,
-    Question, Rcode, Reason, Reply, ResponseWriter, RrsetHead, Rtype, parse,
+    Question, Rcode, Reason, Refusal, Reply, ResponseWriter, RrsetHead, Rtype, parse,
 };
 
 /// The class of everything but server identities (RFC 1035 section 3.2.4).
@@ -65,30 +66,45 @@ pub fn answer<'s>(
     message: &[u8],
     out: &mut [u8],
 ) -> Outcome<'s> {
-    let mut name = LowerName::default();
-    let mut parsed = parse(message, &mut name);
+    thread_local! {
+        // Room that is not cleared for each message.
+        static NAME: RefCell<LowerName> = const { RefCell::new(LowerName::ROOT) };
+    }
+    NAME.with_borrow_mut(|name| answer_with(name, snapshot, client, now, message, out))
+}
+
+/// Answers one message with room for the name that it asks for.
+#[inline]
+fn answer_with<'s>(
+    name: &mut LowerName,
+    snapshot: &'s Snapshot,
+    client: &Client,
+    now: Moment,
+    message: &[u8],
+    out: &mut [u8],
+) -> Outcome<'s> {
+    let mut parsed = parse(message, name);
     if client.transport.is_tcp() && has_idle_timeout(&parsed) {
         parsed = parsed.refuse(Reason::TcpKeepalive);
     }
     let settings = &snapshot.settings;
     let lens = Lens { message: message.len(), buffer: out.len() };
-    let exchange = Exchange::new(settings, client, now, parsed.edns(), lens);
-    let outcome = match &parsed {
-        Parsed::Query(query) => Outcome {
-            qtype: Some(query.question.qtype),
-            ..respond(snapshot, client, now, query, exchange, out)
-        },
-        Parsed::CookieQuery(query) => give_cookie(query, &exchange, out),
-        Parsed::Refused(refusal) => {
-            let cause = Cause::Malformed(refusal.reason);
-            let verdict = match &refusal.reply {
-                Reply::Drop => Verdict::Drop,
-                Reply::Error(reply) => error(reply, cause, &exchange, out),
-            };
-            Outcome::short(verdict, cause)
+    // In place, and not made elsewhere and moved here.
+    let mut exchange = Exchange::plain(client, lens);
+    if let Some(edns) = parsed.edns() {
+        exchange.take_options(settings, client, now, (edns, lens));
+    }
+    match &parsed {
+        Parsed::Query(query) => respond(snapshot, client, now, query, &mut exchange, out),
+        Parsed::CookieQuery(query) => give_cookie(query, &mut exchange, out),
+        Parsed::Refused(Refusal { reason, reply: Reply::Drop }) => {
+            Outcome::short(Verdict::Drop, Cause::Malformed(*reason))
         }
-    };
-    Outcome { has_cookie: exchange.has_cookie(), ..outcome }
+        Parsed::Refused(Refusal { reason, reply: Reply::Error(reply) }) => {
+            let cause = Cause::Malformed(*reason);
+            error(reply, cause, &mut exchange, out)
+        }
+    }
 }
 
 /// Replaces the response to a query by an empty one that is cut short (TC),
@@ -122,8 +138,9 @@ pub fn truncate(
         // What is said here is good for nobody else.
         exchange.set_scope(subnet.source());
     }
+    let room = exchange.room;
     let edns = exchange.short_ending(question.len());
-    match ResponseWriter::new(out, exchange.room, query.head, Some(question), edns) {
+    match ResponseWriter::new(out, room, query.head, Some(question), edns) {
         Ok(writer) => {
             let len = writer.finish(Ending { rcode, authoritative, truncated: true });
             Outcome { truncated: true, ..Outcome::short(Verdict::Send(len), cause) }
@@ -231,6 +248,14 @@ impl<'s> Outcome<'s> {
         !self.truncated && matches!(self.verdict, Verdict::Send(_))
     }
 
+    /// Begins what becomes of a query: nothing is sent yet.
+    fn of(query: &Query<'_>, exchange: &Exchange<'_>, cause: Cause) -> Self {
+        let mut outcome = Self::short(Verdict::Drop, cause);
+        outcome.has_cookie = exchange.has_cookie();
+        outcome.qtype = Some(query.question.qtype);
+        outcome
+    }
+
     /// Returns what became of a message that is answered without records.
     pub fn short(verdict: Verdict, cause: Cause) -> Self {
         let (truncated, has_cookie) = (false, false);
@@ -312,28 +337,29 @@ fn respond<'s>(
     client: &Client,
     now: Moment,
     query: &Query<'_>,
-    mut exchange: Exchange<'_>,
+    exchange: &mut Exchange<'_>,
     out: &mut [u8],
 ) -> Outcome<'s> {
     let question = &query.question;
     let timeline = match judge(snapshot, question) {
         Ok(timeline) => timeline,
-        Err(resolution) => return write(query, &exchange, &resolution, &Ttls::default(), out),
+        Err(resolution) => return write(query, exchange, &resolution, &Ttls::default(), out),
     };
     if let Some(resolution) = health::resolve(snapshot, timeline, client, now, question) {
-        return write(query, &exchange, &resolution, &Ttls::default(), out);
+        return write(query, exchange, &resolution, &Ttls::default(), out);
     }
     let prefix = exchange.steering_prefix();
-    let address = prefix.unwrap_or(client.address);
-    let view = timeline.view(address, now);
+    let address = prefix.as_ref().unwrap_or(&client.address);
+    let view = timeline.view(*address, now);
     let said = Said::of(view.version(), address, question);
     let differs = |other| !said.agrees(&Said::of(other, address, question), question);
-    let ttls = Ttls::new(view.cap(now, differs), snapshot.settings.spread_ttl, address);
+    let ttls = Ttls::new(view.cap(now, differs), snapshot.settings.spread_ttl, *address);
     if prefix.is_some() {
-        exchange.set_scope(handover_scope(&view, address, question, &said));
+        exchange.set_scope(handover_scope(&view, *address, question, &said));
     }
-    let source = said.source(prefix.is_some());
-    Outcome { source: Some(source), ..said.write(query, &exchange, &ttls, out) }
+    let mut outcome = said.write(query, exchange, &ttls, out);
+    outcome.source = Some(said.source(prefix.is_some()));
+    outcome
 }
 
 /// Returns the timeline of the zone that answers a question, or what is said
@@ -379,7 +405,7 @@ fn handover_scope(
 ) -> u8 {
     let mut widest = scope(view.version(), address, &said.same());
     for version in view.others() {
-        let other = Said::of(version, address, question);
+        let other = Said::of(version, &address, question);
         widest = widest.max(scope(version, address, &other.same()));
         if !said.agrees(&other, question) {
             widest = widest.max(geo::network_len(address));
@@ -403,17 +429,19 @@ fn scope(version: &Version, address: IpAddr, same: &RegionSet) -> u8 {
 /// Writes as much of an answer as there is room for.
 fn write<'s>(
     query: &Query<'_>,
-    exchange: &Exchange<'_>,
+    exchange: &mut Exchange<'_>,
     resolution: &Resolution<'_>,
     ttls: &Ttls,
     out: &mut [u8],
 ) -> Outcome<'s> {
     let Resolution { rcode, authoritative, cause, .. } = *resolution;
-    let question = query.question.wire;
-    let edns = exchange.ending(rcode, question.len(), cause.extended_error());
-    let writer = ResponseWriter::new(out, exchange.room, query.head, Some(question), edns);
+    let mut outcome = Outcome::of(query, exchange, cause);
+    let (question, room) = (query.question.wire, exchange.room);
+    let edns = exchange.ending(rcode, question.len(), cause);
+    let writer = ResponseWriter::new(out, room, query.head, Some(question), edns);
     let Ok(mut writer) = writer else {
-        return Outcome::short(Verdict::Drop, Cause::NoRoom);
+        outcome.cause = Cause::NoRoom;
+        return outcome;
     };
     writer.share(resolution.known);
     let empty = writer.mark();
@@ -423,8 +451,9 @@ fn write<'s>(
         // (RFC 2181 section 9), and over TCP it will be.
         writer.rollback(empty);
     }
-    let len = writer.finish(Ending { rcode, authoritative, truncated });
-    Outcome { truncated, ..Outcome::short(Verdict::Send(len), cause) }
+    outcome.truncated = truncated;
+    outcome.verdict = Verdict::Send(writer.finish(Ending { rcode, authoritative, truncated }));
+    outcome
 }
 
 /// Writes RRsets; fails where one does not fit that the client needs.
@@ -542,7 +571,7 @@ impl Ttls {
 /// there is nothing else to say.
 fn give_cookie<'s>(
     query: &CookieQuery<'_>,
-    exchange: &Exchange<'_>,
+    exchange: &mut Exchange<'_>,
     out: &mut [u8],
 ) -> Outcome<'s> {
     let CookieQuery { head, edns } = *query;
@@ -553,24 +582,31 @@ fn give_cookie<'s>(
         None => (Rcode::FORMERR, Cause::Malformed(Reason::QuestionCount)),
     };
     let reply = ErrorReply { rcode, head, question: None, edns: Some(edns), tsig: None };
-    Outcome::short(error(&reply, cause, exchange, out), cause)
+    error(&reply, cause, exchange, out)
 }
 
 /// Answers with an error, or with a code alone.
-fn error(reply: &ErrorReply<'_>, cause: Cause, exchange: &Exchange<'_>, out: &mut [u8]) -> Verdict {
+fn error<'s>(
+    reply: &ErrorReply<'_>,
+    cause: Cause,
+    exchange: &mut Exchange<'_>,
+    out: &mut [u8],
+) -> Outcome<'s> {
+    let has_cookie = exchange.has_cookie();
     let ErrorReply { rcode, head, .. } = *reply;
     let question = reply.question.as_ref().map(|question| question.wire);
     let tsig_len = reply.tsig.map_or(0, |tsig| tsig.reply_len());
     let others_len = question.map_or(0, <[u8]>::len) + tsig_len;
-    let edns = exchange.ending(rcode, others_len, cause.extended_error());
     let room = exchange.room.saturating_sub(tsig_len);
-    match ResponseWriter::new(out, room, head, question, edns) {
+    let edns = exchange.ending(rcode, others_len, cause);
+    let verdict = match ResponseWriter::new(out, room, head, question, edns) {
         Ok(writer) => {
             let len = writer.finish(Ending { rcode, authoritative: false, truncated: false });
             Verdict::Send(reply.tsig.map_or(len, |tsig| tsig.append(out, len)))
         }
         Err(Full) => Verdict::Drop,
-    }
+    };
+    Outcome { has_cookie, ..Outcome::short(verdict, cause) }
 }
 
 //============ Tests =========================================================

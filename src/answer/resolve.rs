@@ -425,6 +425,8 @@ pub(super) fn is_referred(node: Node<'_>, qtype: Rtype) -> bool {
 
 /// Returns the RRset of a name that answers who asks for a type, and what the
 /// clients of a region see of it; none where that is nothing.
+// As part of what prebuilt answers are found by, where it is half of the work.
+#[inline(always)]
 pub(super) fn select<'s>(
     node: Node<'s>,
     qtype: Rtype,

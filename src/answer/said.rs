@@ -8,7 +8,7 @@ use super::exchange::Exchange;
 use super::resolve::{Resolution, resolve};
 use super::{Outcome, Source, Ttls, write};
 use crate::geo::{RegionId, RegionSet};
-use crate::snapshot::{HandedOut, Version};
+use crate::snapshot::{HandedOut, Version, Zone};
 use crate::wire::{Query, Question};
 
 //----------- Said -----------------------------------------------------------
@@ -25,16 +25,18 @@ pub(super) struct Said<'s> {
 #[derive(Clone, Debug)]
 enum Form<'s> {
     Prebuilt(Prebuilt<'s>),
-    Resolved(Resolution<'s>),
+
+    /// Elsewhere, so that the other form is moved at its own size.
+    Resolved(Box<Resolution<'s>>),
 }
 
 impl<'s> Said<'s> {
     /// Returns what a version says to who asks from an address.
-    pub(super) fn of(version: &'s Version, address: IpAddr, question: &Question<'_>) -> Self {
-        let region = version.map.locate(address);
+    pub(super) fn of(version: &'s Version, address: &IpAddr, question: &Question<'_>) -> Self {
+        let region = version.map.locate(*address);
         let form = match body::find(&version.zone, region, question) {
             Some(prebuilt) => Form::Prebuilt(prebuilt),
-            None => Form::Resolved(resolve(&version.zone, region, question)),
+            None => Form::resolved(&version.zone, region, question),
         };
         Said { version, region, form }
     }
@@ -43,7 +45,7 @@ impl<'s> Said<'s> {
     #[cfg(test)]
     pub(super) fn resolved(version: &'s Version, address: IpAddr, question: &Question<'_>) -> Self {
         let region = version.map.locate(address);
-        Said { version, region, form: Form::Resolved(resolve(&version.zone, region, question)) }
+        Said { version, region, form: Form::resolved(&version.zone, region, question) }
     }
 
     /// Says whether it is copied.
@@ -88,7 +90,7 @@ impl<'s> Said<'s> {
     pub(super) fn write(
         &self,
         query: &Query<'_>,
-        exchange: &Exchange<'_>,
+        exchange: &mut Exchange<'_>,
         ttls: &Ttls,
         out: &mut [u8],
     ) -> Outcome<'s> {
@@ -98,13 +100,20 @@ impl<'s> Said<'s> {
             }
             Form::Resolved(resolution) => resolution,
         };
-        let outcome = write(query, exchange, resolution, ttls, out);
+        let mut outcome = write(query, exchange, resolution, ttls, out);
         let srv = resolution.srv().filter(|_| outcome.is_whole());
-        let handed_out = srv.map(|(slot, records)| HandedOut {
+        outcome.handed_out = srv.map(|(slot, records)| HandedOut {
             expiries: &self.version.expiries,
             slot,
             ttl: ttls.of(query, records),
         });
-        Outcome { handed_out, ..outcome }
+        outcome
+    }
+}
+
+impl<'s> Form<'s> {
+    #[inline(never)]
+    fn resolved(zone: &'s Zone, region: RegionId, question: &Question<'_>) -> Self {
+        Form::Resolved(Box::new(resolve(zone, region, question)))
     }
 }

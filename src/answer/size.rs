@@ -34,7 +34,7 @@ pub fn size(zone: &Zone, region: RegionId, owner: &[u8], rtype: Rtype) -> Option
     let edns = EdnsReply { payload: UDP_PAYLOAD, ..EdnsReply::default() };
     let mut out = vec![0; usize::from(u16::MAX)];
     let limit = out.len();
-    let mut writer = ResponseWriter::new(&mut out, limit, head, Some(&wire), Some(edns)).ok()?;
+    let mut writer = ResponseWriter::new(&mut out, limit, head, Some(&wire), Some(&edns)).ok()?;
     let mut needed = limit - writer.space();
     for group in groups(&resolution.records) {
         let is_needed = group.iter().any(|rrset| rrset.optional.is_none());

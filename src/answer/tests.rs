@@ -248,7 +248,7 @@ fn answer_generally<'s>(
     let mut exchange = Exchange::new(&snapshot.settings, client, NOW, edns, lens);
     let timeline = match judge(snapshot, question) {
         Ok(timeline) => timeline,
-        Err(resolution) => return write(&query, &exchange, &resolution, &Ttls::default(), out),
+        Err(resolution) => return write(&query, &mut exchange, &resolution, &Ttls::default(), out),
     };
     let prefix = exchange.steering_prefix();
     let address = prefix.unwrap_or(client.address);
@@ -259,7 +259,7 @@ fn answer_generally<'s>(
     if prefix.is_some() {
         exchange.set_scope(handover_scope(&view, address, question, &said));
     }
-    said.write(&query, &exchange, &ttls, out)
+    said.write(&query, &mut exchange, &ttls, out)
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn all_is_prebuilt_but_what_depends_on_more_than_a_name_and_what_is_very_long() 
             let address = "10.2.0.1".parse().unwrap();
             // The first one builds.
             for _ in 0..2 {
-                if !Said::of(timeline.newest(), address, &query.question).is_prebuilt() {
+                if !Said::of(timeline.newest(), &address, &query.question).is_prebuilt() {
                     let name = LowerName::from_wire(&name).unwrap();
                     let labels = name.suffix(3).to_vec();
                     resolved.insert(labels[1..=usize::from(labels[0])].to_vec());

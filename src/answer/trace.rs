@@ -37,9 +37,9 @@ pub fn trace<'s>(
     let view = timeline.view(address, now);
     let version = view.version();
     let region = version.map.locate(address);
-    let said = Said::of(version, address, question);
+    let said = Said::of(version, &address, question);
     let resolution = said.resolution(question);
-    let agrees = |other| said.agrees(&Said::of(other, address, question), question);
+    let agrees = |other| said.agrees(&Said::of(other, &address, question), question);
     let cap = view.cap(now, |other| !agrees(other));
     let ttls = Ttls::new(cap, snapshot.settings.spread_ttl, address);
     let records = resolution.records.iter().map(|rrset| TracedRrset {

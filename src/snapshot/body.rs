@@ -118,8 +118,9 @@ pub struct Bodies {
 /// from them.
 type List = OnceLock<Box<Link>>;
 
+/// A body that is kept, or that there can be none.
 #[derive(Debug)]
-struct Link {
+pub struct Link {
     key: BodyKey,
 
     /// None where there can be none.
@@ -149,34 +150,26 @@ impl Bodies {
     /// is not prebuilt.
     const MEMORY_MAX: usize = 64 << 20;
 
-    /// Returns the body in a slot, out of `count`, that clients of a region get
-    /// who ask for a type. It is built if this is the first time; there is none
-    /// where there can be none.
-    pub fn get(
-        &self,
-        (slot, count): (usize, usize),
-        (qtype, region): (Rtype, RegionId),
-        build: impl FnOnce() -> (BodyKey, Option<Body>),
-    ) -> Option<(&BodyKey, &Body)> {
-        let lists = self.lists.get_or_init(|| (0..count).map(|_| List::new()).collect());
-        let mut list = lists.get(slot)?;
-        for _ in 0..Self::LINKS_MAX {
-            let Some(link) = list.get() else { break };
-            if link.key.qtype == qtype && link.key.same.contains(region) {
-                return link.content();
-            }
-            list = &link.next;
-        }
-        Self::add(list, build)
+    /// Returns what is kept in a slot for clients of a region who ask for a type.
+    #[inline]
+    pub fn get(&self, slot: usize, whose: (Rtype, RegionId)) -> Option<&Link> {
+        Self::walk(self.lists.get()?.get(slot)?, whose).ok()
     }
 
-    /// Adds a body at the end of a list, unless another worker has just done
-    /// so, or there are enough.
+    /// Keeps the body that is built in a slot, out of `count`, unless another
+    /// worker has just done so, or there are enough; returns what is kept.
     #[cold]
-    fn add(
-        list: &List,
+    pub fn add(
+        &self,
+        (slot, count): (usize, usize),
+        whose: (Rtype, RegionId),
         build: impl FnOnce() -> (BodyKey, Option<Body>),
-    ) -> Option<(&BodyKey, &Body)> {
+    ) -> Option<&Link> {
+        let lists = self.lists.get_or_init(|| (0..count).map(|_| List::new()).collect());
+        let list = match Self::walk(lists.get(slot)?, whose) {
+            Ok(link) => return Some(link),
+            Err(list) => list,
+        };
         if list.get().is_some() || MEMORY.load(Ordering::Relaxed) > Self::MEMORY_MAX {
             return None;
         }
@@ -186,12 +179,27 @@ impl Bodies {
             Box::new(Link { key, body, next: List::new() })
         });
         // That of another worker may be for others.
-        link.content().filter(|(found, _)| **found == key)
+        Some(&**link).filter(|link| link.key == key)
+    }
+
+    /// Returns whose link it is, or where it would be added.
+    #[inline]
+    fn walk(mut list: &List, (qtype, region): (Rtype, RegionId)) -> Result<&Link, &List> {
+        for _ in 0..Self::LINKS_MAX {
+            let Some(link) = list.get() else { break };
+            if link.key.qtype == qtype && link.key.same.contains(region) {
+                return Ok(link);
+            }
+            list = &link.next;
+        }
+        Err(list)
     }
 }
 
 impl Link {
-    fn content(&self) -> Option<(&BodyKey, &Body)> {
+    /// Returns the body, with whose it is; there is none where there can be none.
+    #[inline]
+    pub fn content(&self) -> Option<(&BodyKey, &Body)> {
         self.body.as_ref().map(|body| (&self.key, body))
     }
 }

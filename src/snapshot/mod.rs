@@ -27,9 +27,9 @@ use ipnet::IpNet;
 
 use self::index::Index;
 use crate::geo::RegionMap;
-use crate::wire::{CookieSecrets, LowerName, Name, is_same_name};
+use crate::wire::{CookieSecrets, LowerName, Name, Suffix, is_same_name};
 
-pub use self::body::{Bodies, Body, BodyKey, Cut};
+pub use self::body::{Bodies, Body, BodyKey, Cut, Link};
 pub use self::expiry::{Expiries, HandedOut};
 pub use self::policy::{Class, Customer, Customers, Policy, Rate, Told};
 pub use self::timeline::{Change, Entry, Moment, Network, Order, Publication, Timeline, View};
@@ -58,9 +58,12 @@ pub struct Snapshot {
     /// The timelines by their zones' names.
     index: Index,
 
-    /// The numbers of labels that origins have, in ascending order: suffixes of
+    /// Whether there are origins with one label, with two, and so on: suffixes of
     /// other lengths need no look-up.
-    levels: Box<[u8]>,
+    levels: Box<[bool]>,
+
+    /// Whether there is the root zone.
+    has_root: bool,
 }
 
 impl Snapshot {
@@ -74,11 +77,11 @@ impl Snapshot {
         timelines.sort_by(|a, b| origin(a).cmp(origin(b)));
         let hash = |timeline: &Arc<Timeline>| LowerName::from(origin(timeline)).hash();
         let index = Index::new(timelines.iter().map(hash));
-        // A name has at most 127 labels.
-        let level = |timeline: &Arc<Timeline>| origin(timeline).label_count() as u8;
-        let levels: BTreeSet<_> = timelines.iter().map(level).collect();
-        let levels = levels.into_iter().collect();
-        Snapshot { generation, published: 0, settings, timelines, index, levels }
+        let counts: BTreeSet<_> = timelines.iter().map(|one| origin(one).label_count()).collect();
+        let deepest = counts.last().copied().unwrap_or_default();
+        let levels = (1..=deepest).map(|count| counts.contains(&count)).collect();
+        let has_root = counts.contains(&0);
+        Snapshot { generation, published: 0, settings, timelines, index, levels, has_root }
     }
 
     /// Returns the timeline of the zone that a name is in: the one with the
@@ -99,19 +102,24 @@ impl Snapshot {
     /// Returns the timeline with the longest origin that is made of the last
     /// labels of a name, of at most so many.
     fn find_within(&self, name: &LowerName, labels: usize) -> Option<&Timeline> {
-        let mut found = None;
-        let mut hashes = name.suffix_hashes();
-        for count in self.levels.iter().map(|level| usize::from(*level)) {
-            if count > labels {
-                break;
+        // In the order of names the root is the first.
+        let mut found =
+            if self.has_root { self.timelines.first().map(|first| &**first) } else { None };
+        let levels = &self.levels[..labels.min(self.levels.len())];
+        for (is_level, suffix) in levels.iter().zip(name.suffixes()) {
+            if *is_level {
+                found = self.get(suffix).or(found);
             }
-            let Some(hash) = hashes.of(count) else { break };
-            let suffix = name.suffix(count);
-            let is_it =
-                |at: u32| is_same_name(origin(&self.timelines[at as usize]).as_wire(), suffix);
-            found = self.index.find(hash, is_it).or(found);
         }
-        found.map(|at| &*self.timelines[at as usize])
+        found
+    }
+
+    /// Returns the timeline whose origin is a suffix.
+    fn get(&self, suffix: Suffix<'_>) -> Option<&Timeline> {
+        self.index.find(suffix.hash, |at| {
+            let timeline = &*self.timelines[at as usize];
+            is_same_name(origin(timeline).as_wire(), suffix.wire).then_some(timeline)
+        })
     }
 
     /// Returns all timelines, in the order of their zones' names.

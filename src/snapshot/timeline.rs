@@ -144,11 +144,17 @@ impl Timeline {
     }
 
     /// Returns what matters to a client at a moment.
+    #[inline]
     pub fn view(&self, client: IpAddr, now: Moment) -> View<'_> {
-        // Nearly always there is no handover, and nothing to hash.
-        if self.entries.len() == 1 {
-            return View { entries: &self.entries, in_force: 0, network: Network::default() };
+        match &self.entries[..] {
+            // Nearly always there is no handover, and nothing to hash.
+            entries @ [_] => View { entries, in_force: 0, network: Network::default() },
+            _ => self.view_of_several(client, now),
         }
+    }
+
+    #[inline(never)]
+    fn view_of_several(&self, client: IpAddr, now: Moment) -> View<'_> {
         let entries = &self.entries[self.settled(now.second())..];
         let network = if entries.len() > 1 { Network::of(client) } else { Network::default() };
         let mut in_force = 0;

@@ -242,9 +242,10 @@ impl<'a> EdnsReply<'a> {
     /// `room` octets, or nothing more can go: first what an error means, then
     /// the identity.
     pub fn shrink(&mut self, room: usize) {
-        if self.wire_len() > room {
-            self.extended_error = None;
+        if self.wire_len() <= room {
+            return;
         }
+        self.extended_error = None;
         if self.wire_len() > room {
             self.nsid = None;
         }
@@ -263,13 +264,10 @@ impl<'a> EdnsReply<'a> {
             + if self.padding { option(0) } else { 0 }
     }
 
-    /// Returns the length that a response has with this record behind `len`
-    /// octets, of which it may have `limit`. The two together fit.
-    pub(super) fn message_len(&self, len: usize, limit: usize) -> usize {
-        match len + self.wire_len() {
-            len if self.padding => len.next_multiple_of(Self::PADDED_TO).min(limit),
-            len => len,
-        }
+    /// Returns the length that a response of `len` octets is to have, of which
+    /// it may have `limit`; this record is among them.
+    pub(super) fn padded(&self, len: usize, limit: usize) -> usize {
+        if self.padding { len.next_multiple_of(Self::PADDED_TO).min(limit) } else { len }
     }
 
     /// Writes the record into exactly [`wire_len`](Self::wire_len) octets, or
@@ -501,11 +499,11 @@ mod tests {
     #[test]
     fn a_padded_message_is_a_multiple_of_its_block_or_as_long_as_may_be() {
         let reply = EdnsReply { padding: true, ..EdnsReply::default() };
-        let cases = [(12, 468), (453, 468), (454, 936), (65_500, 65_520), (65_520, 65_535)];
+        let cases = [(27, 468), (468, 468), (469, 936), (65_515, 65_520), (65_535, 65_535)];
         for (len, padded) in cases {
-            assert_eq!(reply.message_len(len, 65_535), padded, "{len}");
+            assert_eq!(reply.padded(len, 65_535), padded, "{len}");
         }
-        assert_eq!(EdnsReply::default().message_len(100, 65_535), 111);
+        assert_eq!(EdnsReply::default().padded(100, 65_535), 100);
     }
 
     #[test]

@@ -6,34 +6,44 @@ use std::fmt;
 
 /// The header of a message that arrived.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
-    id: u16,
-    flags: u16,
-
-    /// The number of entries in each section: question, answer, authority, additional.
-    pub(super) counts: [u16; 4],
+pub(super) struct Header<'a> {
+    octets: &'a [u8; HEADER_LEN],
 }
 
-impl Header {
-    /// The length, in octets.
-    pub(super) const LEN: usize = 12;
+/// The length of a header, in octets.
+pub(super) const HEADER_LEN: usize = 12;
 
+impl<'a> Header<'a> {
     /// Reads a header; there is none in fewer than 12 octets.
-    pub(super) fn read(message: &[u8]) -> Option<Self> {
-        let octets: &[u8; Self::LEN] = message.first_chunk()?;
-        let word = |at: usize| u16::from_be_bytes([octets[at], octets[at + 1]]);
-        Some(Header { id: word(0), flags: word(2), counts: [word(4), word(6), word(8), word(10)] })
+    pub(super) fn read(message: &'a [u8]) -> Option<Self> {
+        message.first_chunk().map(|octets| Header { octets })
     }
 
     /// Says whether the message is a response (QR).
     pub(super) fn is_response(self) -> bool {
-        self.flags & 0x8000 != 0
+        self.word(1) & 0x8000 != 0
+    }
+
+    /// Returns the operation, from 0 to 15.
+    pub(super) fn opcode(self) -> u8 {
+        (self.word(1) >> 11) as u8 & 0x0f
+    }
+
+    /// Returns the number of entries in each section: question, answer,
+    /// authority, additional.
+    pub(super) fn counts(self) -> [u16; 4] {
+        [2, 3, 4, 5].map(|at| self.word(at))
     }
 
     /// Returns what a response takes over.
     pub(super) fn head(self) -> Head {
-        let opcode = (self.flags >> 11) as u8 & 0x0f;
-        Head { id: self.id, opcode, rd: opcode == Head::QUERY && self.flags & 0x0100 != 0 }
+        let opcode = self.opcode();
+        Head { id: self.word(0), opcode, rd: opcode == Head::QUERY && self.word(1) & 0x0100 != 0 }
+    }
+
+    /// Returns a word, of which there are six.
+    fn word(self, at: usize) -> u16 {
+        u16::from_be_bytes([self.octets[2 * at], self.octets[2 * at + 1]])
     }
 }
 

@@ -22,6 +22,9 @@ pub struct LowerName {
 
     /// The number of labels, the root's among them.
     label_count: u8,
+
+    /// The length of the name, in octets.
+    len: u8,
 }
 
 impl LowerName {
@@ -35,6 +38,14 @@ impl LowerName {
     /// How many octets are lowered at once.
     const STEP: usize = 16;
 
+    /// The root.
+    pub const ROOT: LowerName = LowerName {
+        octets: [0; Self::ROOM],
+        labels: [0; Self::LABELS_MAX],
+        label_count: 1,
+        len: 1,
+    };
+
     /// Reads the uncompressed name that the octets begin with.
     ///
     /// Compression pointers are refused like reserved label types: there is
@@ -47,8 +58,9 @@ impl LowerName {
 
     /// Becomes the uncompressed name that the octets begin with, as
     /// [`read`](Self::read) reads it; the root where they begin with none.
+    #[inline]
     pub(super) fn fill(&mut self, octets: &[u8]) -> Result<(), Reason> {
-        (self.octets[0], self.labels[0], self.label_count) = (0, 0, 1);
+        (self.octets[0], self.labels[0], self.label_count, self.len) = (0, 0, 1, 1);
         let within = &octets[..octets.len().min(Name::MAX_LEN)];
         let mut count = 0;
         let mut at = 0;
@@ -67,14 +79,29 @@ impl LowerName {
                 break;
             }
         }
-        self.octets[..at].copy_from_slice(&octets[..at]);
+        self.lower(&octets[..at]);
+        (self.label_count, self.len) = (count as u8, at as u8);
+        Ok(())
+    }
+
+    /// Takes over the octets of a name, in lower case.
+    fn lower(&mut self, name: &[u8]) {
         // Length octets are below 64 and so are no letters. Steps of one length
         // are what a compiler makes vectors of.
-        for step in self.octets[..at.next_multiple_of(Self::STEP)].chunks_exact_mut(Self::STEP) {
-            step.make_ascii_lowercase();
+        let lower = |step: &[u8; Self::STEP]| step.map(|octet| octet.to_ascii_lowercase());
+        let (steps, rest) = name.as_chunks();
+        let (room, _) = self.octets.as_chunks_mut();
+        room.iter_mut().zip(steps).for_each(|(room, step)| *room = lower(step));
+        // What is left is lowered as the end of a whole step, if there is one.
+        match name.last_chunk() {
+            Some(last) => {
+                self.octets[name.len() - Self::STEP..][..Self::STEP].copy_from_slice(&lower(last))
+            }
+            None => rest
+                .iter()
+                .zip(&mut self.octets)
+                .for_each(|(octet, room)| *room = octet.to_ascii_lowercase()),
         }
-        self.label_count = count as u8;
-        Ok(())
     }
 
     /// Reads an uncompressed name in wire format, which must fill the octets.
@@ -84,7 +111,7 @@ impl LowerName {
 
     /// Returns the wire format.
     pub fn as_wire(&self) -> &[u8] {
-        self.ancestor(0)
+        &self.octets[..usize::from(self.len)]
     }
 
     /// Counts the labels, the root's not among them.
@@ -100,22 +127,65 @@ impl LowerName {
         self.hash_below(0)
     }
 
-    /// Returns the hashes of the suffixes that the name has, from that of the
-    /// root to its own: all of them cost what one does.
-    pub fn suffix_hashes(&self) -> SuffixHashes<'_> {
-        self.hashes_below(0)
-    }
-
     /// Returns the hash of what stands before the last `count` labels of the
     /// name: the same below whatever origin.
+    #[inline]
     pub fn hash_below(&self, count: usize) -> u64 {
-        self.hashes_below(count).of(self.label_count()).unwrap_or_default()
+        let labels = self.labels_before(count).iter().rev();
+        labels.fold(0, |hash, start| self.with_label(hash, *start))
     }
 
-    /// Returns such hashes of every suffix that has these labels, from that of
-    /// nothing to that of all that stands before them.
-    pub fn hashes_below(&self, count: usize) -> SuffixHashes<'_> {
-        SuffixHashes { name: self, count, hash: 0 }
+    /// Returns the suffixes of the name but the root, the shortest first, with
+    /// their hashes: all of them cost what one does.
+    #[inline]
+    pub fn suffixes(&self) -> impl Iterator<Item = Suffix<'_>> {
+        self.suffixes_below(0)
+    }
+
+    /// Returns the suffixes that have more than the last `count` labels, with
+    /// the hashes of what stands before these: the same below whatever origin.
+    #[inline]
+    pub fn suffixes_below(&self, count: usize) -> impl Iterator<Item = Suffix<'_>> {
+        let mut hash = 0;
+        self.labels_before(count).iter().rev().map(move |start| {
+            hash = self.with_label(hash, *start);
+            Suffix { hash, wire: &self.as_wire()[usize::from(*start)..] }
+        })
+    }
+
+    /// Returns where the labels begin that stand before the last `count`.
+    #[inline]
+    fn labels_before(&self, count: usize) -> &[u8] {
+        self.labels.get(..self.label_count().saturating_sub(count)).unwrap_or_default()
+    }
+
+    /// Returns a hash with that of the label added that begins at `start`.
+    #[inline]
+    fn with_label(&self, hash: u64, start: u8) -> u64 {
+        let start = usize::from(start);
+        let len = self.octets[start];
+        // What is behind the label has no part in it. The octet of the length
+        // is one more, and shifts are counted modulo 64.
+        match len {
+            0..=7 => mix(hash, self.word(start).wrapping_shl(!u32::from(len) << 3)),
+            _ => self.with_long_label(hash, start),
+        }
+    }
+
+    fn with_long_label(&self, mut hash: u64, mut start: usize) -> u64 {
+        let end = start + 1 + usize::from(self.octets[start]);
+        while end - start > size_of::<u64>() {
+            hash = mix(hash, self.word(start));
+            start += size_of::<u64>();
+        }
+        let spare = size_of::<u64>() - (end - start);
+        mix(hash, self.word(start) << (8 * spare))
+    }
+
+    /// Returns the eight octets from a place in the name on; there is room for
+    /// a word behind the longest name.
+    fn word(&self, at: usize) -> u64 {
+        self.octets[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
     }
 
     /// Returns the last `count` labels of the name, all of it where there are
@@ -128,53 +198,20 @@ impl LowerName {
     /// are no more.
     pub fn ancestor(&self, count: usize) -> &[u8] {
         let start = self.labels[count.min(self.label_count())];
-        let end = self.labels[self.label_count()] + 1;
-        &self.octets[usize::from(start)..usize::from(end)]
+        &self.as_wire()[usize::from(start)..]
     }
 }
 
-//----------- SuffixHashes ---------------------------------------------------
+//----------- Suffix --------------------------------------------------------
 
-/// The hashes of the suffixes of a name, the shortest first, perhaps without
-/// the labels that all of them have.
-#[derive(Clone, Debug)]
-pub struct SuffixHashes<'n> {
-    name: &'n LowerName,
+/// A suffix of a name.
+#[derive(Clone, Copy, Debug)]
+pub struct Suffix<'n> {
+    /// The hash of its labels, or of those before an origin's.
+    pub hash: u64,
 
-    /// The number of labels of the suffix that it is at, and that one's hash.
-    count: usize,
-    hash: u64,
-}
-
-impl SuffixHashes<'_> {
-    /// Returns the hash of the last `count` labels, which are no fewer than
-    /// those asked for before; none where the name has not so many.
-    pub fn of(&mut self, count: usize) -> Option<u64> {
-        let labels = &self.name.labels[..self.name.label_count()];
-        let first = labels.len().checked_sub(count)?;
-        let last = labels.len().saturating_sub(self.count);
-        for start in labels.get(first..last).unwrap_or_default().iter().rev() {
-            self.hash = self.with_label(usize::from(*start));
-        }
-        self.count = self.count.max(count);
-        Some(self.hash)
-    }
-
-    /// Returns the hash with that of the label added that begins there.
-    fn with_label(&self, mut start: usize) -> u64 {
-        let octets = &self.name.octets;
-        let mut left = 1 + usize::from(octets[start]);
-        let mut hash = self.hash;
-        loop {
-            // There is room for a word behind the longest name.
-            let word = octets[start..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-            if left <= 8 {
-                return mix(hash, word & u64::MAX >> (64 - 8 * left));
-            }
-            hash = mix(hash, word);
-            (start, left) = (start + 8, left - 8);
-        }
-    }
+    /// All of it in wire format, lower case.
+    pub wire: &'n [u8],
 }
 
 /// Adds a word to a hash: every bit of both has a part in every bit of what
@@ -188,7 +225,7 @@ fn mix(hash: u64, word: u64) -> u64 {
 impl Default for LowerName {
     /// Returns the root.
     fn default() -> Self {
-        LowerName { octets: [0; Self::ROOM], labels: [0; Self::LABELS_MAX], label_count: 1 }
+        Self::ROOT
     }
 }
 
@@ -234,14 +271,31 @@ mod tests {
     #[test]
     fn suffixes_have_the_hashes_that_they_have_as_names() {
         let name = LowerName::read(b"\x04_SIP\x07Example\x03cOm\0").unwrap();
-        let mut suffixes = name.suffix_hashes();
-        let hashes: Vec<_> = (0..).map_while(|count| suffixes.of(count)).collect();
-        assert_eq!(hashes.len(), 4);
-        for (count, hash) in hashes.iter().enumerate() {
-            let suffix = LowerName::from_wire(name.suffix(count)).unwrap();
-            assert_eq!(suffix.hash(), *hash);
+        let suffixes: Vec<_> = name.suffixes().collect();
+        assert_eq!(suffixes.len(), 3);
+        for (count, Suffix { hash, wire }) in (1..).zip(&suffixes) {
+            assert_eq!(*wire, name.suffix(count));
+            assert_eq!(LowerName::from_wire(wire).unwrap().hash(), *hash);
         }
-        assert_eq!(hashes.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+        let hashes: std::collections::BTreeSet<_> = suffixes.iter().map(|one| one.hash).collect();
+        assert_eq!(hashes.len(), 3);
+    }
+
+    #[test]
+    fn every_octet_of_a_label_has_a_part_in_the_hash_and_none_behind_it() {
+        for len in 1..=Name::MAX_LABEL {
+            let label = [&[len as u8][..], &vec![b'a'; len]].concat();
+            let name = |label: &[u8]| LowerName::from_wire(&[label, b"\0"].concat()).unwrap();
+            let mut hashes = std::collections::BTreeSet::from([name(&label).hash()]);
+            for at in 1..=len {
+                let mut other = label.clone();
+                other[at] = b'b';
+                hashes.insert(name(&other).hash());
+            }
+            assert_eq!(hashes.len(), len + 1, "{len}");
+            let below = [&label[..], b"\x03xyz\0"].concat();
+            assert_eq!(LowerName::from_wire(&below).unwrap().hash_below(1), name(&label).hash());
+        }
     }
 
     #[test]
@@ -285,10 +339,8 @@ mod tests {
         assert_eq!(one.hash_below(2), other.hash_below(2));
         assert_eq!(one.hash_below(2), name("_sip._tcp").hash());
         assert_ne!(one.hash_below(1), other.hash_below(1));
-        assert_eq!(
-            (one.hashes_below(2).of(4), one.hashes_below(2).of(5)),
-            (Some(one.hash_below(2)), None)
-        );
+        let hashes: Vec<_> = one.suffixes_below(2).map(|suffix| suffix.hash).collect();
+        assert_eq!((hashes.len(), hashes.last()), (2, Some(&one.hash_below(2))));
         // An origin that is longer has nothing below it here.
         assert_eq!(one.hash_below(9), name(".").hash());
     }

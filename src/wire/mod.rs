@@ -47,7 +47,7 @@ pub use self::cookie::{CookieReply, CookieSecrets, Presented};
 pub use self::edns::{ClientSubnet, EdnsQuery, EdnsReply, ExtendedError};
 pub use self::header::{Head, Rcode};
 pub use self::lifetime::lifetime;
-pub use self::lower::LowerName;
+pub use self::lower::{LowerName, Suffix};
 pub use self::name::{Name, NameError, is_same_name, is_within};
 pub use self::query::{CookieQuery, ErrorReply, Parsed, Query, Question, Refusal, Reply, parse};
 pub use self::reason::Reason;

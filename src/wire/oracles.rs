@@ -193,7 +193,7 @@ fn hickory_octets(value: &impl BinEncodable) -> Vec<u8> {
 fn check(question: &[u8], rrsets: &[Rrset], edns: EdnsReply<'_>, limit: usize) -> usize {
     let mut buf = vec![0xee; limit + 1];
     let mut writer =
-        ResponseWriter::new(&mut buf, limit, HEAD, Some(question), Some(edns)).unwrap();
+        ResponseWriter::new(&mut buf, limit, HEAD, Some(question), Some(&edns)).unwrap();
     let mut expected = Vec::new();
     for rrset in rrsets {
         if rrset.write(&mut writer).is_ok() {
@@ -306,11 +306,12 @@ fn both_decoders_read_the_client_subnet_of_a_reply() {
     let mut name = LowerName::default();
     let Parsed::Query(query) = parse(query, &mut name) else { panic!("refused") };
     let mut buf = [0; 512];
-    let edns = EdnsReply::new(&query.edns.unwrap(), 1232);
-    let mut writer =
-        ResponseWriter::new(&mut buf, 512, query.head, Some(query.question.wire), Some(edns))
-            .unwrap();
-    writer.set_scope(20);
+    let edns = query.edns.unwrap();
+    let client_subnet = edns.client_subnet.map(|subnet| (subnet, 20));
+    let edns = EdnsReply { client_subnet, ..EdnsReply::new(&edns, 1232) };
+    let question = query.question.wire;
+    let writer =
+        ResponseWriter::new(&mut buf, 512, query.head, Some(question), Some(&edns)).unwrap();
     let rcode = Rcode::NOERROR;
     let len = writer.finish(Ending { rcode, authoritative: true, truncated: false });
 
@@ -364,7 +365,7 @@ fn replay(packet: &[u8]) {
     let mut buf = [0; 512];
     let edns = edns.map(|edns| EdnsReply::new(&edns, 1232));
     let question = question.as_ref().map(|question| question.wire);
-    let writer = ResponseWriter::new(&mut buf, 512, head, question, edns).unwrap();
+    let writer = ResponseWriter::new(&mut buf, 512, head, question, edns.as_ref()).unwrap();
     let len = writer.finish(Ending { rcode, authoritative: false, truncated: false });
     let message = Message::from_octets(&buf[..len]).unwrap();
     assert_eq!(message.opt_rcode().to_int(), rcode.0);

@@ -5,7 +5,7 @@
 //! followed.
 
 use super::edns::EdnsQuery;
-use super::header::{Head, Header, Rcode};
+use super::header::{HEADER_LEN, Head, Header, Rcode};
 use super::lower::LowerName;
 use super::name::Name;
 use super::reason::Reason;
@@ -220,7 +220,7 @@ pub struct ErrorReply<'a> {
 /// A walk over a message, with what it has found so far.
 struct Walk<'a> {
     message: &'a [u8],
-    header: Header,
+    header: Header<'a>,
     at: usize,
 
     /// Whether the authority section holds nothing but SOA records.
@@ -232,11 +232,11 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(message: &'a [u8], header: Header) -> Self {
+    fn new(message: &'a [u8], header: Header<'a>) -> Self {
         Walk {
             message,
             header,
-            at: Header::LEN,
+            at: HEADER_LEN,
             authority_is_soa: true,
             question: None,
             edns: None,
@@ -250,7 +250,7 @@ impl<'a> Walk<'a> {
     fn run(&mut self, name: &'a mut LowerName) -> Result<(), Reason> {
         let well_formed = self.questions(name).and_then(|()| self.records());
         // The sections of other operations may hold what they like.
-        if self.header.head().opcode != Head::QUERY {
+        if self.header.opcode() != Head::QUERY {
             return Err(Reason::Opcode);
         }
         well_formed?;
@@ -263,7 +263,7 @@ impl<'a> Walk<'a> {
     }
 
     fn questions(&mut self, name: &'a mut LowerName) -> Result<(), Reason> {
-        let [count, ..] = self.header.counts;
+        let [count, ..] = self.header.counts();
         if count == 1 {
             let question = Question::read(&self.message[self.at..], name)?;
             self.at += question.wire.len();
@@ -279,7 +279,7 @@ impl<'a> Walk<'a> {
     }
 
     fn records(&mut self) -> Result<(), Reason> {
-        let [_, answer, authority, additional] = self.header.counts;
+        let [_, answer, authority, additional] = self.header.counts();
         for _ in 0..answer {
             self.record()?;
         }
@@ -310,7 +310,7 @@ impl<'a> Walk<'a> {
             }
             Rtype::TSIG if left > 0 => Err(Reason::TsigPlace),
             Rtype::TSIG => {
-                let question_end = Header::LEN + self.question.as_ref().map_or(0, |q| q.wire.len());
+                let question_end = HEADER_LEN + self.question.as_ref().map_or(0, |q| q.wire.len());
                 let octets = &self.message[start..self.at];
                 let owner_len = octets.len() - record.rdata.len() - Record::FIXED_LEN;
                 let tsig = Tsig::read(octets, owner_len, question_end);
@@ -323,7 +323,7 @@ impl<'a> Walk<'a> {
 
     /// Checks how many entries the sections of a query have.
     fn check_counts(&self) -> Result<(), Reason> {
-        let [questions, answer, authority, _] = self.header.counts;
+        let [questions, answer, authority, _] = self.header.counts();
         // An IXFR query says with an SOA record what it has (RFC 1995 section 3).
         let authority_max = match self.question {
             Some(Question { qtype: Rtype::IXFR, .. }) if self.authority_is_soa => 1,
@@ -380,7 +380,7 @@ impl<'a> Walk<'a> {
                 0xc0.. => {
                     let low = *self.message.get(self.at + 1).ok_or(Reason::Truncated)?;
                     let target = usize::from(len & 0x3f) << 8 | usize::from(low);
-                    if !(Header::LEN..start).contains(&target) {
+                    if !(HEADER_LEN..start).contains(&target) {
                         return Err(Reason::RecordName);
                     }
                     self.at += 2;

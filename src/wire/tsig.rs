@@ -4,7 +4,7 @@
 //! A record that can be read is answered by one that says so, made of it; one
 //! that cannot makes a format error (RFC 8945 section 5.2).
 
-use super::header::Header;
+use super::header::HEADER_LEN;
 use super::rdata::name_len;
 use super::rtype::Rtype;
 
@@ -40,7 +40,7 @@ impl<'a> Tsig<'a> {
         let is_plain = name_len(owner) == Some(owner_len);
         if !is_plain {
             let target = u16::from_be_bytes(*owner.last_chunk()?) & 0x3fff;
-            (Header::LEN..question_end).contains(&target.into()).then_some(())?;
+            (HEADER_LEN..question_end).contains(&target.into()).then_some(())?;
         }
         let rdata = record.strip_prefix(&Rtype::TSIG.0.to_be_bytes())?;
         let rdata = rdata.strip_prefix(&Self::CLASS_AND_TTL)?.get(2..)?;
@@ -81,7 +81,7 @@ impl<'a> Tsig<'a> {
             end += part.len();
         }
         // The number of additional records; beside this one there is OPT.
-        response[Header::LEN - 1] += 1;
+        response[HEADER_LEN - 1] += 1;
         end
     }
 }

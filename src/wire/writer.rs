@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::compress::Compressor;
 use super::edns::EdnsReply;
-use super::header::{Head, Header, Rcode};
+use super::header::{HEADER_LEN, Head, Rcode};
 use super::name::Name;
 use super::rdata::{NameLayout, name_len};
 use super::rtype::Rtype;
@@ -50,7 +50,7 @@ pub struct ResponseWriter<'a> {
     pointers: Option<&'a mut Vec<u16>>,
 
     head: Head,
-    edns: Option<EdnsReply<'a>>,
+    edns: Option<&'a EdnsReply<'a>>,
 }
 
 impl<'a> ResponseWriter<'a> {
@@ -66,14 +66,15 @@ impl<'a> ResponseWriter<'a> {
         limit: usize,
         head: Head,
         question: Option<&[u8]>,
-        edns: Option<EdnsReply<'a>>,
+        edns: Option<&'a EdnsReply<'a>>,
     ) -> Result<Self, Full> {
         let limit = limit.min(buf.len()).min(usize::from(u16::MAX));
-        let opt_len = edns.map_or(0, |edns| edns.wire_len());
+        let opt_len = edns.map_or(0, EdnsReply::wire_len);
         let mut writer = ResponseWriter {
             buf: &mut buf[..limit],
             room: limit.checked_sub(opt_len).ok_or(Full)?,
-            len: 0,
+            // The header is written last.
+            len: HEADER_LEN,
             counts: [0; 4],
             section: Section::Answer,
             names: None,
@@ -82,7 +83,9 @@ impl<'a> ResponseWriter<'a> {
             head,
             edns,
         };
-        writer.octets(&[0; Header::LEN])?;
+        if writer.room < HEADER_LEN {
+            return Err(Full);
+        }
         if let Some(question) = question {
             writer.question(question)?;
         }
@@ -158,7 +161,7 @@ impl<'a> ResponseWriter<'a> {
     /// Changes the TTLs of all records that were written: `change` gets a
     /// record's owner, type and TTL and returns the TTL that it is to have.
     pub fn change_ttls(&mut self, mut change: impl FnMut(WrittenName<'_>, Rtype, u32) -> u32) {
-        let mut at = Header::LEN + self.question_name().len() + 4;
+        let mut at = HEADER_LEN + self.question_name().len() + 4;
         while at < self.len {
             let owner = WrittenName { message: &self.buf[..self.len], at };
             let fixed = owner.end();
@@ -211,15 +214,6 @@ impl<'a> ResponseWriter<'a> {
         }
     }
 
-    /// Sets the scope prefix length of the client subnet option, in bits; does
-    /// nothing where the response has no such option.
-    pub fn set_scope(&mut self, scope: u8) {
-        if let Some((_, current)) = self.edns.as_mut().and_then(|edns| edns.client_subnet.as_mut())
-        {
-            *current = scope;
-        }
-    }
-
     /// Completes the response; returns its length, in octets.
     ///
     /// A response code above 15 can be sent only where the response has an OPT
@@ -234,7 +228,8 @@ impl<'a> ResponseWriter<'a> {
         };
         if let Some(edns) = self.edns {
             // `new` has set these octets aside; padding takes what is left.
-            let end = edns.message_len(self.len, self.buf.len());
+            let opt_len = self.buf.len() - self.room;
+            let end = edns.padded(self.len + opt_len, self.buf.len());
             edns.write((rcode.0 >> 4) as u8, &mut self.buf[self.len..end]);
             self.len = end;
             self.counts[Section::Additional as usize] += 1;
@@ -245,8 +240,9 @@ impl<'a> ResponseWriter<'a> {
             | rcode.0 & 0x0f;
         let [question, answer, authority, additional] = self.counts;
         let words = [self.head.id, flags, question, answer, authority, additional];
-        for (octets, word) in self.buf.chunks_exact_mut(2).zip(words) {
-            octets.copy_from_slice(&word.to_be_bytes());
+        if let Some(header) = self.buf.first_chunk_mut::<HEADER_LEN>() {
+            let (octets, _) = header.as_chunks_mut::<2>();
+            octets.iter_mut().zip(words).for_each(|(octets, word)| *octets = word.to_be_bytes());
         }
         self.len
     }
@@ -259,7 +255,7 @@ impl<'a> ResponseWriter<'a> {
 
     /// Returns the name that was asked for; it is empty where there is none.
     fn question_name(&self) -> &[u8] {
-        let octets = &self.buf[Header::LEN..self.len];
+        let octets = &self.buf[HEADER_LEN..self.len];
         let len = if self.counts[0] == 0 { 0 } else { name_len(octets).unwrap_or(0) };
         &octets[..len]
     }
@@ -274,7 +270,7 @@ impl<'a> ResponseWriter<'a> {
             Some(owner) => self.name(owner)?,
             // The root is shorter than a pointer to it.
             None if self.question_name().len() <= 1 => self.octets(&[0])?,
-            None => self.octets(&(0xc000 | Header::LEN as u16).to_be_bytes())?,
+            None => self.octets(&(0xc000 | HEADER_LEN as u16).to_be_bytes())?,
         }
         let mut fixed = [0; 10];
         fixed[..2].copy_from_slice(&rrset.rtype.0.to_be_bytes());
@@ -332,7 +328,7 @@ impl<'a> ResponseWriter<'a> {
         let skipped = name.len().saturating_sub(self.known);
         if skipped < name.len() {
             let found = names.find(&[], &name[skipped..]);
-            names.remember(&found, Header::LEN + skipped);
+            names.remember(&found, HEADER_LEN + skipped);
         }
         names
     }
@@ -504,7 +500,7 @@ mod tests {
         let mut writer = ResponseWriter::new(&mut buf, 65535, HEAD, Some(QUESTION), None).unwrap();
         write(&mut writer);
         let len = writer.finish(NOERROR);
-        buf[Header::LEN + QUESTION.len()..len].to_vec()
+        buf[HEADER_LEN + QUESTION.len()..len].to_vec()
     }
 
     #[test]
@@ -615,16 +611,17 @@ mod tests {
     fn opt_always_fits_behind_records_that_fill_the_limit() {
         let mut edns = EdnsQuery::new(1232, 0);
         edns.read_options(b"\0\x08\0\x07\0\x01\x18\0\xc0\0\x02").unwrap();
-        let edns = EdnsReply { nsid: Some(b"ns1"), ..EdnsReply::new(&edns, 1232) };
+        let client_subnet = edns.client_subnet.map(|subnet| (subnet, 20));
+        let nsid = Some(&b"ns1"[..]);
+        let edns = EdnsReply { nsid, client_subnet, ..EdnsReply::new(&edns, 1232) };
         let mut buf = [0xee; 200];
         let mut writer =
-            ResponseWriter::new(&mut buf, 100, HEAD, Some(QUESTION), Some(edns)).unwrap();
+            ResponseWriter::new(&mut buf, 100, HEAD, Some(QUESTION), Some(&edns)).unwrap();
         let room = 100 - 12 - QUESTION.len() - edns.wire_len() - 12;
         let rdata = [7; 100];
         let rrset = head(OWNER, Rtype::TXT);
         assert_eq!(writer.rrset(Section::Answer, rrset, [&rdata[..=room]]), Err(Full));
         assert_eq!(writer.rrset(Section::Answer, rrset, [&rdata[..room]]), Ok(()));
-        writer.set_scope(20);
         assert_eq!(writer.finish(NOERROR), 100);
         assert!(buf[..100].ends_with(b"\0\x08\0\x07\0\x01\x18\x14\xc0\0\x02"));
         assert_eq!(buf[10..12], [0, 1]);
@@ -633,11 +630,11 @@ mod tests {
 
     #[test]
     fn what_cannot_hold_header_question_and_opt_is_full_at_once() {
-        let edns = Some(EdnsReply { payload: 1232, ..EdnsReply::default() });
+        let edns = EdnsReply { payload: 1232, ..EdnsReply::default() };
         let needed = 12 + QUESTION.len() + 11;
         for limit in 0..=needed {
             let mut buf = [0; 512];
-            let writer = ResponseWriter::new(&mut buf, limit, HEAD, Some(QUESTION), edns);
+            let writer = ResponseWriter::new(&mut buf, limit, HEAD, Some(QUESTION), Some(&edns));
             assert_eq!(writer.is_ok(), limit == needed, "{limit}");
         }
     }
@@ -647,7 +644,7 @@ mod tests {
         let edns = EdnsReply { payload: 1232, ..EdnsReply::default() };
         let outcome = Ending { rcode: Rcode::BADVERS, authoritative: false, truncated: false };
         let mut buf = [0; 512];
-        let writer = ResponseWriter::new(&mut buf, 512, HEAD, None, Some(edns)).unwrap();
+        let writer = ResponseWriter::new(&mut buf, 512, HEAD, None, Some(&edns)).unwrap();
         assert_eq!(writer.finish(outcome), 23);
         assert_eq!((buf[3], buf[17]), (0, 1));
         let writer = ResponseWriter::new(&mut buf, 512, HEAD, None, None).unwrap();

@@ -83,7 +83,8 @@ fn check_encoding(head: Head, question: Option<&[u8]>, edns: Option<EdnsQuery<'_
     });
     let mut out = vec![0xaa; 65535];
     let limit = out.len();
-    let writer = ResponseWriter::new(&mut out, limit, head, question, reply).expect("it fits");
+    let writer =
+        ResponseWriter::new(&mut out, limit, head, question, reply.as_ref()).expect("it fits");
     let ending = Ending { rcode: Rcode::NOERROR, authoritative: false, truncated: false };
     let len = writer.finish(ending);
     let octets = &mut out[..len];

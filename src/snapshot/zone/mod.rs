@@ -136,10 +136,17 @@ impl Zone {
     }
 
     /// Finds what the zone has for a name within it.
+    #[inline]
     pub fn find(&self, name: &LowerName) -> Found<'_> {
-        if let Some(node) = self.get(name) {
-            return self.reach(node).unwrap_or(Found::Exact(node));
+        match self.get(name) {
+            Some(node) => self.reach(node).unwrap_or(Found::Exact(node)),
+            None => self.find_above(name),
         }
+    }
+
+    /// Finds what the zone has for a name that does not exist.
+    #[inline(never)]
+    fn find_above(&self, name: &LowerName) -> Found<'_> {
         let encloser = self.closest_encloser(name);
         if let Some(found) = self.reach(encloser) {
             return found;
@@ -154,18 +161,22 @@ impl Zone {
     }
 
     /// Returns the node of a name that exists, hidden or not.
+    #[inline]
     pub fn get(&self, name: &LowerName) -> Option<Node<'_>> {
         // Nobody makes us hash more labels than there are.
-        let is_short = name.label_count() <= self.labels_max;
-        let hash = || name.hash_below(self.origin_labels);
-        is_short.then(|| self.get_hashed(hash(), name.as_wire())).flatten()
+        if name.label_count() > self.labels_max {
+            return None;
+        }
+        self.get_hashed(name.hash_below(self.origin_labels), name.as_wire())
     }
 
+    #[inline]
     fn get_hashed(&self, hash: u64, key: &[u8]) -> Option<Node<'_>> {
         let Shape { nodes, index, .. } = &*self.parts.shape;
-        let is_it = |at: u32| self.parts.is_name(nodes[at as usize].owner, key);
-        let at = index.find(hash, is_it)?;
-        Some(self.node(NodeId(at)))
+        index.find(hash, |at| {
+            let is_it = self.parts.is_name(nodes[at as usize].owner, key);
+            is_it.then(|| self.node(NodeId(at)))
+        })
     }
 
     /// Returns the longest existing ancestor (RFC 4592 section 3.3.1).
@@ -174,14 +185,10 @@ impl Zone {
     /// exists has a node, so that the first one missing ends the search,
     /// however long the name is.
     fn closest_encloser(&self, name: &LowerName) -> Node<'_> {
-        let mut hashes = name.hashes_below(self.origin_labels);
-        let mut found = None;
-        for count in self.origin_labels + 1..name.label_count() {
-            let Some(hash) = hashes.of(count) else { break };
-            let Some(node) = self.get_hashed(hash, name.suffix(count)) else { break };
-            found = Some(node);
-        }
-        found.unwrap_or(self.apex())
+        let above = name.label_count().saturating_sub(self.origin_labels + 1);
+        let ancestors = name.suffixes_below(self.origin_labels).take(above);
+        let nodes = ancestors.map_while(|suffix| self.get_hashed(suffix.hash, suffix.wire));
+        nodes.last().unwrap_or(self.apex())
     }
 
     /// Says what stands above a hidden node.
