@@ -862,7 +862,7 @@ fn an_answer_says_which_srv_records_it_hands_out_and_for_how_long() {
         let handed_out = outcome.handed_out.unwrap();
         assert!(std::ptr::eq(handed_out.expiries, &version.expiries));
         assert_eq!(handed_out.ttl, 60);
-        handed_out.note(Moment(1_000_001), 0);
+        handed_out.note(Moment(1_000_001).next_second(), 0);
         assert_eq!(version.expiries.last(handed_out.slot, handed_out.ttl), 1061);
     }
     let (_, outcome) = question("ns1.carrier.example.com.", "A").ask_octets(&snapshot);

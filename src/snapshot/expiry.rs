@@ -7,8 +7,6 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::Moment;
-
 //----------- Expiries -------------------------------------------------------
 
 /// For each variant of a zone's SRV RRsets, when its last copy expires.
@@ -124,10 +122,11 @@ pub struct HandedOut<'s> {
 }
 
 impl HandedOut<'_> {
-    /// Notes that they were sent. `writer` is the number of who does it.
-    pub fn note(&self, now: Moment, writer: usize) {
+    /// Notes that they are sent before a full second, since the Unix epoch.
+    /// `writer` is the number of who does it.
+    pub fn note(&self, second: u64, writer: usize) {
         self.expiries.count(self.slot, writer);
-        self.expiries.note(self.slot, now.next_second() + u64::from(self.ttl));
+        self.expiries.note(self.slot, second + u64::from(self.ttl));
     }
 }
 
@@ -135,13 +134,14 @@ impl HandedOut<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Moment;
     use super::*;
 
     #[test]
     fn the_latest_expiry_of_a_slot_counts() {
         let expiries = Expiries::new(2);
         for (now, ttl) in [(1_000_001, 60), (1_030_000, 20), (1_040_000, 30)] {
-            HandedOut { expiries: &expiries, slot: 1, ttl }.note(Moment(now), 0);
+            HandedOut { expiries: &expiries, slot: 1, ttl }.note(Moment(now).next_second(), 0);
         }
         assert_eq!((expiries.last(0, 60), expiries.last(1, 60)), (0, 1070));
     }

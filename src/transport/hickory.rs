@@ -107,7 +107,7 @@ fn respond(
         let excess = encoded_len(&message, request)?.saturating_sub(limit);
         if excess == 0 || message.metadata.truncation {
             if let Some(handed_out) = outcome.handed_out {
-                handed_out.note(now, 0);
+                handed_out.note(now.next_second(), 0);
             }
             return Ok(Some(message));
         }

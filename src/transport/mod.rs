@@ -145,6 +145,9 @@ struct Responder<'a> {
     snapshot: &'a Snapshot,
     limiter: &'a Limiter,
     now: Moment,
+
+    /// The full second that comes next, since the Unix epoch.
+    second: u64,
 }
 
 /// Where an exchange is noted, and between whom it is.
@@ -200,11 +203,9 @@ impl Noting<'_> {
 }
 
 impl Responder<'_> {
-    /// Answers a message, whatever it is, and counts what became of it.
-    ///
-    /// Returns the length of the response in `out`, in octets, or nothing where
-    /// none is to be sent. A panic costs the message and nothing else.
-    fn respond(
+    /// Answers a message as [`respond`](Self::respond) does; a panic costs the
+    /// message and nothing else.
+    fn respond_guarded(
         &self,
         tally: &mut impl Tally,
         client: &Client,
@@ -212,33 +213,41 @@ impl Responder<'_> {
         message: &[u8],
         out: &mut [u8],
     ) -> Option<usize> {
+        let guarded = guard::run(|| self.respond(tally, client, || noting, message, out));
+        guarded.unwrap_or_else(|said| {
+            count_panic(tally, message, &said);
+            None
+        })
+    }
+
+    /// Answers a message, whatever it is, and counts what became of it.
+    ///
+    /// Returns the length of the response in `out`, in octets, or nothing where
+    /// none is to be sent.
+    fn respond<'n>(
+        &self,
+        tally: &mut impl Tally,
+        client: &Client,
+        noting: impl FnOnce() -> Option<Noting<'n>>,
+        message: &[u8],
+        out: &mut [u8],
+    ) -> Option<usize> {
         let begun = tally.is_sampled().then(Instant::now);
-        let mut outcome = None;
-        // What comes of it is not returned but left here: that is moved less.
-        let guarded = guard::run(|| {
-            #[cfg(test)]
-            tests::strike(message);
-            let answered = answer::answer(self.snapshot, client, self.now, message, out);
-            outcome = Some(match self.snapshot.settings.policy.is_idle() {
-                true => answered,
-                false => self.apply_policy(tally, client, message, answered, out),
-            });
-        });
+        #[cfg(test)]
+        tests::strike(message);
+        let mut outcome = answer::answer(self.snapshot, client, self.now, message, out);
+        if !self.snapshot.settings.policy.is_idle() {
+            outcome = self.apply_policy(tally, client, message, outcome, out);
+        }
         if let Some(begun) = begun {
             tally.took(begun.elapsed());
         }
-        if let Err(said) = guarded {
-            tally.dropped(Counter::Panicked);
-            report_panic(message, &said);
-            return None;
-        }
-        let outcome = outcome?;
-        conclude(tally, self.now, &outcome);
+        conclude(tally, self.second, &outcome);
         let len = match outcome.verdict {
             Verdict::Send(len) => Some(len),
             Verdict::Drop => None,
         };
-        if let Some(noting) = noting {
+        if let Some(noting) = noting() {
             let response = &out[..len.unwrap_or(0)];
             noting.note(tally, (self.snapshot, self.now), &outcome, (message, response));
         }
@@ -246,6 +255,7 @@ impl Responder<'_> {
     }
 
     /// Limits a response that is over a rate, and counts those of customers.
+    #[inline(never)]
     fn apply_policy<'s>(
         &'s self,
         tally: &mut impl Tally,
@@ -273,16 +283,22 @@ impl Responder<'_> {
 }
 
 /// Counts what became of a message.
-fn conclude(tally: &mut impl Tally, now: Moment, outcome: &Outcome<'_>) {
+fn conclude(tally: &mut impl Tally, second: u64, outcome: &Outcome<'_>) {
     tally.outcome(outcome);
     // Before it is sent, so that nobody who looks meanwhile finds less.
     if let Some(handed_out) = outcome.handed_out {
-        handed_out.note(now, tally.writer());
+        handed_out.note(second, tally.writer());
     }
 }
 
-/// Logs a message that met a fault, once a minute at most.
+/// Counts a message that met a fault, and reports it.
 #[cold]
+fn count_panic(tally: &mut impl Tally, message: &[u8], said: &str) {
+    tally.dropped(Counter::Panicked);
+    report_panic(message, said);
+}
+
+/// Logs a message that met a fault, once a minute at most.
 fn report_panic(message: &[u8], said: &str) {
     /// Octets that are shown; no query that does harm has needed more.
     const SHOWN: usize = 1024;
@@ -474,7 +490,7 @@ mod tests {
         let verdict = Verdict::Send(40);
         let outcome = Outcome { handed_out, ..Outcome::short(verdict, Cause::Answered) };
         let mut lane = Counters::default().add_udp();
-        conclude(&mut lane, Moment(1_000_000), &outcome);
+        conclude(&mut lane, 1000, &outcome);
         assert_eq!(expiries.last(0, 60), 1060);
     }
 }

@@ -130,10 +130,12 @@ impl Answerer {
         }
         let Service { snapshot, limiter, clock, .. } = &*self.service;
         let snapshot = snapshot.load();
-        let responder = Responder { snapshot: &snapshot, limiter, now: clock.now() };
+        let now = clock.now();
+        let responder = Responder { snapshot: &snapshot, limiter, now, second: now.next_second() };
         OUT.with_borrow_mut(|out| {
             let noting = self.service.noting(self.ends);
-            let len = responder.respond(&mut self.lane, &self.client, noting, message, out)?;
+            let (lane, client) = (&mut self.lane, &self.client);
+            let len = responder.respond_guarded(lane, client, noting, message, out)?;
             Some(out[..len].to_vec())
         })
     }

@@ -216,7 +216,7 @@ impl Connection {
         let Session { client, ends, service, lane, .. } = &mut self.session;
         let snapshot = service.snapshot.load();
         let (limiter, now) = (&service.limiter, service.clock.now());
-        let responder = Responder { snapshot: &snapshot, limiter, now };
+        let responder = Responder { snapshot: &snapshot, limiter, now, second: now.next_second() };
         let mut rest = octets;
         let mut filled = 0;
         while let Some((message, behind)) = split_message(rest) {
@@ -228,8 +228,8 @@ impl Connection {
                 }
             }
             let (len_octets, out) = output[filled..filled + FRAME_MAX].split_at_mut(2);
-            if let Some(len) = responder.respond(lane, client, service.noting(*ends), message, out)
-            {
+            let noting = service.noting(*ends);
+            if let Some(len) = responder.respond_guarded(lane, client, noting, message, out) {
                 // No response is longer than its buffer, of 65,535 octets.
                 len_octets.copy_from_slice(&(len as u16).to_be_bytes());
                 filled += 2 + len;

@@ -5,6 +5,7 @@ use std::net::UdpSocket;
 use super::sys::Batch;
 use super::{Next, Stopping, Worker};
 use crate::transport::counters::{Counter, Tally};
+use crate::transport::guard;
 
 /// Answers what a socket receives until the worker is to stop, and what is
 /// queued then.
@@ -21,7 +22,13 @@ pub(super) fn run(mut worker: Worker, socket: &UdpSocket) {
         }
         let overflow = batch.overflow();
         let mut round = worker.round();
-        batch.answer(|datagram, out| round.respond(datagram, out));
+        // One guard for all: a panic costs the datagram that met it, and those
+        // behind it are taken up again.
+        while let Err(said) =
+            guard::run(|| batch.answer(|datagram, out| round.respond(datagram, out)))
+        {
+            round.panicked(batch.last_message(), &said);
+        }
         // A snapshot must not outlive its batch: the next may be long in coming.
         drop(round);
         let failed = batch.send(socket);

@@ -128,10 +128,12 @@ impl Worker {
 
     /// Begins to answer the datagrams of a batch.
     fn round(&mut self) -> Round<'_> {
+        let now = self.clock.now();
         Round {
             snapshot: self.snapshot.load(),
             limiter: &self.limiter,
-            now: self.clock.now(),
+            now,
+            second: now.next_second(),
             lane: &mut self.lane,
             pen: self.pen.as_mut(),
             local: self.local,
@@ -171,6 +173,10 @@ struct Round<'w> {
     snapshot: Guard<Arc<Snapshot>>,
     limiter: &'w Limiter,
     now: Moment,
+
+    /// The full second that comes next.
+    second: u64,
+
     lane: &'w mut OwnLane,
     pen: Option<&'w mut Pen>,
     local: SocketAddr,
@@ -178,8 +184,14 @@ struct Round<'w> {
 }
 
 impl Round<'_> {
+    /// Notes that the answering of a message came to a panic, with what it said.
+    fn panicked(&mut self, message: &[u8], said: &str) {
+        super::count_panic(self.lane, message, said);
+    }
+
     /// Writes the response to a datagram; returns its length in octets, or
     /// nothing where none is to be sent.
+    #[inline]
     fn respond(&mut self, datagram: &Datagram<'_>, out: &mut [u8]) -> Option<usize> {
         if self.is_unanswerable(datagram) {
             self.lane.dropped(Counter::BadSource);
@@ -190,7 +202,7 @@ impl Round<'_> {
             return None;
         }
         let balancers = &self.snapshot.settings.balancers;
-        match proxy::is_balancer(balancers, datagram.source.ip()) {
+        match proxy::is_balancer(balancers, datagram.client.address) {
             false => self.respond_to(datagram, out),
             true => self.respond_behind(datagram, out),
         }
@@ -203,7 +215,8 @@ impl Round<'_> {
             self.lane.dropped(Counter::BadProxy);
             return None;
         };
-        let behind = Datagram { source: client.unwrap_or(datagram.source), message, ..*datagram };
+        let source = client.unwrap_or(datagram.source());
+        let behind = Datagram::new(source, datagram.destination, message);
         if self.is_unanswerable(&behind) {
             self.lane.dropped(Counter::BadSource);
             return None;
@@ -212,19 +225,21 @@ impl Round<'_> {
     }
 
     fn respond_to(&mut self, datagram: &Datagram<'_>, out: &mut [u8]) -> Option<usize> {
-        let address = datagram.source.ip().to_canonical();
-        let client = Client { address, transport: Transport::Udp };
-        let (snapshot, limiter, now) = (&self.snapshot, self.limiter, self.now);
-        let noting = self.pen.as_deref_mut().map(|pen| Noting {
-            pens: Pens::Own(pen),
-            protocol: Protocol::Udp,
-            client: SocketAddr::new(address, datagram.source.port()),
-            server: datagram.destination.map_or(self.local, |destination| {
-                SocketAddr::new(destination.to_canonical(), self.local.port())
-            }),
-        });
-        let message = datagram.message;
-        Responder { snapshot, limiter, now }.respond(self.lane, &client, noting, message, out)
+        let Datagram { client, message, .. } = datagram;
+        let responder = Responder {
+            snapshot: &self.snapshot,
+            limiter: self.limiter,
+            second: self.second,
+            now: self.now,
+        };
+        let (pen, local) = (self.pen.as_deref_mut(), &self.local);
+        let noting = move || {
+            let pens = Pens::Own(pen?);
+            let address = datagram.destination.copied().unwrap_or(local.ip());
+            let server = SocketAddr::new(address, local.port());
+            Some(Noting { pens, protocol: Protocol::Udp, client: datagram.source(), server })
+        };
+        responder.respond(self.lane, client, noting, message, out)
     }
 
     /// Says whether a reply could reach nobody, or the server itself.
@@ -232,29 +247,48 @@ impl Round<'_> {
     /// Responses are never answered, so that a server that hears itself falls
     /// silent by itself; this is the second lock on that door.
     fn is_unanswerable(&self, datagram: &Datagram<'_>) -> bool {
-        let source = datagram.source;
-        source.port() == 0
-            || self.listen.iter().any(|own| {
-                let is_own_address = || match own.ip().is_unspecified() {
-                    true => datagram.destination == Some(source.ip()),
-                    false => own.ip() == source.ip(),
-                };
-                own.port() == source.port() && is_own_address()
-            })
+        let port = datagram.port;
+        let mut listen = self.listen.iter();
+        port == 0 || listen.any(|own| own.port() == port && datagram.is_from(own.ip()))
     }
 }
 
 /// A datagram that arrived.
 #[derive(Clone, Copy, Debug)]
 struct Datagram<'d> {
-    /// Who sent it.
-    source: SocketAddr,
+    /// Who sent it: IPv4 in IPv6 is IPv4.
+    client: Client,
 
-    /// The address that it was sent to, where the socket has more than one.
-    destination: Option<IpAddr>,
+    /// The port that it was sent from.
+    port: u16,
+
+    /// The address that it was sent to, where the socket has more than one:
+    /// IPv4 in IPv6 is IPv4.
+    destination: Option<&'d IpAddr>,
 
     /// What is in it; longer than [`MESSAGE_MAX`] where it was cut off.
     message: &'d [u8],
+}
+
+impl<'d> Datagram<'d> {
+    fn new(source: SocketAddr, destination: Option<&'d IpAddr>, message: &'d [u8]) -> Self {
+        let client = Client { address: source.ip().to_canonical(), transport: Transport::Udp };
+        Datagram { client, port: source.port(), destination, message }
+    }
+
+    /// Returns who sent it.
+    fn source(&self) -> SocketAddr {
+        SocketAddr::new(self.client.address, self.port)
+    }
+
+    /// Says whether it is from an address that is listened on.
+    #[cold]
+    fn is_from(&self, own: IpAddr) -> bool {
+        match own.is_unspecified() {
+            true => self.destination == Some(&self.client.address),
+            false => own.to_canonical() == self.client.address,
+        }
+    }
 }
 
 //----------- Stopping -------------------------------------------------------

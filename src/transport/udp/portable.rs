@@ -10,6 +10,7 @@ use std::net::UdpSocket;
 use super::{Datagram, MESSAGE_ROOM, Next, Stopping, Worker};
 use crate::answer::UDP_PAYLOAD;
 use crate::transport::counters::{Counter, Tally};
+use crate::transport::guard;
 
 /// Answers what a socket receives until the worker is to stop, and what is
 /// queued then.
@@ -30,8 +31,16 @@ pub(super) fn run(mut worker: Worker, socket: &UdpSocket) {
                 _ => continue,
             },
         };
-        let datagram = Datagram { source, destination: None, message: &message[..len] };
-        let Some(len) = worker.round().respond(&datagram, &mut out) else { continue };
+        let message = &message[..len];
+        let datagram = Datagram::new(source, None, message);
+        let mut round = worker.round();
+        let answered = guard::run(|| round.respond(&datagram, &mut out));
+        let answered = answered.unwrap_or_else(|said| {
+            round.panicked(message, &said);
+            None
+        });
+        drop(round);
+        let Some(len) = answered else { continue };
         while let Err(error) = socket.send_to(&out[..len], source) {
             if error.kind() != io::ErrorKind::Interrupted {
                 worker.lane.count(Counter::SendErrors);

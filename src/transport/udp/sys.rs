@@ -24,14 +24,14 @@
 
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 
 use libc::c_int;
 
 use super::{Datagram, MESSAGE_ROOM};
-use crate::answer::UDP_PAYLOAD;
+use crate::answer::{Client, Transport, UDP_PAYLOAD};
 
 //----------- Socket options -------------------------------------------------
 
@@ -103,8 +103,13 @@ fn set_option(fd: RawFd, level: c_int, name: c_int, value: c_int) -> io::Result<
 pub(super) struct Batch {
     buffers: Box<Buffers>,
 
-    /// How many datagrams were received.
+    /// How many datagrams were received, and of how many of them the answering
+    /// was begun.
     received: usize,
+    begun: usize,
+
+    /// What came with each.
+    arrivals: [Arrival; Self::WIDTH],
 
     /// Those that have a reply.
     replies: Vec<Reply>,
@@ -123,6 +128,8 @@ impl Batch {
         Batch {
             buffers: Box::new(Buffers::new()),
             received: 0,
+            begun: 0,
+            arrivals: [const { Arrival::NONE }; Self::WIDTH],
             replies: Vec::with_capacity(Self::WIDTH),
         }
     }
@@ -132,7 +139,7 @@ impl Batch {
     ///
     /// What was in the batch is gone.
     pub(super) fn receive(&mut self, socket: &UdpSocket, wait: bool) -> io::Result<()> {
-        self.received = 0;
+        (self.received, self.begun) = (0, 0);
         self.replies.clear();
         let flags = if wait { libc::MSG_WAITFORONE } else { libc::MSG_DONTWAIT };
         self.received = self.buffers.receive(socket.as_raw_fd(), flags as c_int)?;
@@ -141,31 +148,45 @@ impl Batch {
 
     /// Has every datagram answered: `respond` writes a response into the octets
     /// that it is given and returns its length, or nothing where there is none.
+    ///
+    /// Where it panics, the datagrams behind are left for another call.
     pub(super) fn answer(
         &mut self,
         mut respond: impl FnMut(&Datagram<'_>, &mut [u8]) -> Option<usize>,
     ) {
         let buffers = &mut *self.buffers;
-        for at in 0..self.received {
+        while self.begun < self.received {
+            let at = self.begun;
+            self.begun += 1;
             let received = &buffers.headers[at];
             let name = &buffers.names[at].0[..limited(received.msg_hdr.msg_namelen, Name::LEN)];
             // None has another family than its socket.
-            let Some(source) = read_name(name) else { continue };
+            let Some((address, port)) = read_name(name) else { continue };
             let control = &buffers.controls[at].0;
             // Of another type in other C libraries.
             let len: usize = received.msg_hdr.msg_controllen as _;
-            let arrival = Arrival::read(&control[..len.min(Control::LEN)]);
+            let arrival = &mut self.arrivals[at];
+            *arrival = Arrival::NONE;
+            if len > 0 {
+                arrival.read(&control[..len.min(Control::LEN)]);
+                buffers.overflow = arrival.overflow.unwrap_or(buffers.overflow);
+            }
             let datagram = Datagram {
-                source,
-                destination: arrival.destination.map(Destination::address),
+                client: Client { address, transport: Transport::Udp },
+                port,
+                destination: arrival.address.as_ref(),
                 message: &buffers.messages[at][..limited(received.msg_len, MESSAGE_ROOM)],
             };
-            buffers.overflow = arrival.overflow.unwrap_or(buffers.overflow);
             if let Some(len) = respond(&datagram, &mut buffers.responses[at]) {
-                let name_len = name.len();
-                self.replies.push(Reply { at, len, name_len, source: arrival.destination });
+                self.replies.push(Reply { at, len, name_len: name.len() });
             }
         }
+    }
+
+    /// Returns the message of which the answering was begun last.
+    pub(super) fn last_message(&self) -> &[u8] {
+        let at = self.begun.saturating_sub(1);
+        &self.buffers.messages[at][..limited(self.buffers.headers[at].msg_len, MESSAGE_ROOM)]
     }
 
     /// Sends the replies; returns how many the system did not take.
@@ -176,7 +197,8 @@ impl Batch {
         let mut done = 0;
         let mut failed = 0;
         while done < count {
-            match self.buffers.send(socket.as_raw_fd(), &self.replies[done..]) {
+            let replies = &self.replies[done..];
+            match self.buffers.send(socket.as_raw_fd(), replies, &self.arrivals) {
                 Ok(sent) => done += sent,
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
@@ -210,9 +232,6 @@ struct Reply {
 
     /// The length of the address that it goes to, in octets.
     name_len: usize,
-
-    /// Where it is to come from.
-    source: Option<Destination>,
 }
 
 //----------- Buffers --------------------------------------------------------
@@ -272,14 +291,20 @@ impl Buffers {
 
     /// Calls `sendmmsg`; returns how many replies the system took, at least
     /// one. It fails only where the first one does.
-    fn send(&mut self, fd: RawFd, replies: &[Reply]) -> io::Result<usize> {
+    fn send(
+        &mut self,
+        fd: RawFd,
+        replies: &[Reply],
+        arrivals: &[Arrival; Batch::WIDTH],
+    ) -> io::Result<usize> {
         let replies = &replies[..replies.len().min(Batch::WIDTH)];
         for (slot, reply) in replies.iter().enumerate() {
             let response = &mut self.responses[reply.at];
             let iov_len = reply.len.min(response.len());
             self.vectors[slot] = libc::iovec { iov_base: response.as_mut_ptr().cast(), iov_len };
             let control = &mut self.controls[reply.at].0;
-            let control_len = reply.source.map_or(0, |source| source.write(control));
+            let source = arrivals[reply.at].destination;
+            let control_len = source.map_or(0, |source| source.write(control));
             let header = &mut self.headers[slot].msg_hdr;
             header.msg_name = self.names[reply.at].0.as_mut_ptr().cast();
             header.msg_namelen = reply.name_len.min(Name::LEN) as libc::socklen_t;
@@ -319,26 +344,26 @@ impl Name {
     const LEN: usize = 28;
 }
 
-/// Reads a socket address.
+/// Reads a socket address; IPv4 in IPv6 is IPv4.
 ///
 /// ```text
 /// sockaddr_in:  family 2 | port 2 | address 4 | zero 8
 /// sockaddr_in6: family 2 | port 2 | flow 4    | address 16 | scope 4
 /// ```
-fn read_name(octets: &[u8]) -> Option<SocketAddr> {
+#[inline(never)]
+fn read_name(octets: &[u8]) -> Option<(IpAddr, u16)> {
     let (family, rest) = octets.split_first_chunk()?;
     let (port, rest) = rest.split_first_chunk()?;
     let port = u16::from_be_bytes(*port);
     match c_int::from(u16::from_ne_bytes(*family)) {
         libc::AF_INET => {
             let address: &[u8; 4] = rest.first_chunk()?;
-            Some(SocketAddr::from((*address, port)))
+            Some((Ipv4Addr::from(*address).into(), port))
         }
         libc::AF_INET6 => {
             let (_, rest) = rest.split_first_chunk::<4>()?;
-            let (address, rest) = rest.split_first_chunk::<16>()?;
-            let scope = u32::from_ne_bytes(*rest.first_chunk()?);
-            Some(SocketAddrV6::new(Ipv6Addr::from(*address), port, 0, scope).into())
+            let address: &[u8; 16] = rest.first_chunk()?;
+            Some((Ipv6Addr::from(*address).to_canonical(), port))
         }
         _ => None,
     }
@@ -363,16 +388,23 @@ impl Control {
 }
 
 /// What the control messages of a datagram say.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Arrival {
     destination: Option<Destination>,
+
+    /// The address of the destination: IPv4 in IPv6 is IPv4.
+    address: Option<IpAddr>,
+
     overflow: Option<u32>,
 }
 
 impl Arrival {
+    /// Nothing is known: the socket has one address, and nothing was dropped.
+    const NONE: Arrival = Arrival { destination: None, address: None, overflow: None };
+
     /// Reads control messages; leaves out those that nobody asked for.
-    fn read(mut octets: &[u8]) -> Self {
-        let mut arrival = Arrival::default();
+    #[inline(never)]
+    fn read(&mut self, mut octets: &[u8]) {
         while let Some((len, rest)) = octets.split_first_chunk() {
             let len = usize::from_ne_bytes(*len);
             let Some((level, rest)) = rest.split_first_chunk() else { break };
@@ -380,10 +412,10 @@ impl Arrival {
             let Some(data) = len.checked_sub(Control::HEAD).and_then(|len| data.get(..len)) else {
                 break;
             };
-            arrival.note(c_int::from_ne_bytes(*level), c_int::from_ne_bytes(*kind), data);
+            self.note(c_int::from_ne_bytes(*level), c_int::from_ne_bytes(*kind), data);
             octets = octets.get(len.next_multiple_of(mem::size_of::<usize>())..).unwrap_or(&[]);
         }
-        arrival
+        self.address = self.destination.map(Destination::address);
     }
 
     fn note(&mut self, level: c_int, kind: c_int, data: &[u8]) {
@@ -418,10 +450,11 @@ enum Destination {
 }
 
 impl Destination {
+    /// Returns the address; IPv4 in IPv6 is IPv4.
     fn address(self) -> IpAddr {
         match self {
             Destination::V4(address) => address.into(),
-            Destination::V6(address, _) => address.into(),
+            Destination::V6(address, _) => address.to_canonical(),
         }
     }
 
@@ -504,7 +537,7 @@ mod tests {
         batch.receive(&server, true).unwrap();
         let mut sources = Vec::new();
         batch.answer(|datagram, out| {
-            sources.push(datagram.source);
+            sources.push(datagram.source());
             assert_eq!(datagram.destination, None, "not asked for");
             out[0] = datagram.message[0] + 16;
             Some(1)
@@ -593,6 +626,14 @@ mod tests {
         assert_eq!(batch.overflow() as usize, sent - received);
     }
 
+    /// Returns the destination that control messages tell of.
+    fn destination_in(octets: &[u8]) -> Option<Destination> {
+        let mut arrival = Arrival::NONE;
+        arrival.read(octets);
+        assert_eq!(arrival.address, arrival.destination.map(Destination::address));
+        arrival.destination
+    }
+
     #[test]
     fn a_destination_is_read_as_it_was_written() {
         let global: Ipv6Addr = "2001:db8::53".parse().unwrap();
@@ -604,7 +645,7 @@ mod tests {
         ] {
             let mut octets = [0xff; Control::LEN];
             let len = destination.write(&mut octets);
-            assert_eq!(Arrival::read(&octets[..len]).destination, Some(expected));
+            assert_eq!(destination_in(&octets[..len]), Some(expected));
         }
     }
 
@@ -613,14 +654,18 @@ mod tests {
         let mut octets = [0; Control::LEN];
         let len = Destination::V6(Ipv6Addr::LOCALHOST, 0).write(&mut octets);
         for cut in 0..Control::HEAD + 20 {
-            assert_eq!(Arrival::read(&octets[..cut]).destination, None, "{cut} of {len} octets");
+            assert_eq!(destination_in(&octets[..cut]), None, "{cut} of {len} octets");
         }
         octets[mem::size_of::<usize>()] = 99;
-        assert_eq!(Arrival::read(&octets[..len]).destination, None);
+        assert_eq!(destination_in(&octets[..len]), None);
         octets[..mem::size_of::<usize>()].copy_from_slice(&usize::MAX.to_ne_bytes());
-        assert_eq!(Arrival::read(&octets).destination, None);
+        assert_eq!(destination_in(&octets), None);
         octets[..mem::size_of::<usize>()].fill(0);
-        assert_eq!(Arrival::read(&octets).destination, None);
+        assert_eq!(destination_in(&octets), None);
+    }
+
+    fn read_name(octets: &[u8]) -> Option<SocketAddr> {
+        super::read_name(octets).map(SocketAddr::from)
     }
 
     #[test]
@@ -628,10 +673,14 @@ mod tests {
         let v4 = [&(libc::AF_INET as u16).to_ne_bytes()[..], &[0, 53, 192, 0, 2, 1]].concat();
         assert_eq!(read_name(&v4), Some("192.0.2.1:53".parse().unwrap()));
         let family = (libc::AF_INET6 as u16).to_ne_bytes();
-        let address: Ipv6Addr = "fe80::1".parse().unwrap();
-        let scope = 3u32.to_ne_bytes();
-        let v6 = [&family[..], &[1, 0], &[9; 4], &address.octets(), &scope].concat();
-        assert_eq!(read_name(&v6), Some(SocketAddrV6::new(address, 256, 0, 3).into()));
-        assert_eq!((read_name(&v6[..27]), read_name(&[]), read_name(&[0; 28])), (None, None, None));
+        let v6 = |address: &str| {
+            let address: Ipv6Addr = address.parse().unwrap();
+            [&family[..], &[1, 0], &[9; 4], &address.octets(), &3u32.to_ne_bytes()].concat()
+        };
+        let link_local = v6("fe80::1");
+        assert_eq!(read_name(&link_local), Some("[fe80::1]:256".parse().unwrap()));
+        assert_eq!(read_name(&v6("::ffff:192.0.2.1")), Some("192.0.2.1:256".parse().unwrap()));
+        let cut = [&link_local[..23], &[], &[0; 28]].map(|octets| super::read_name(octets));
+        assert_eq!(cut, [None, None, None]);
     }
 }

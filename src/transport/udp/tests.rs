@@ -267,16 +267,15 @@ fn is_answered(listen: &[&str], source: &str, destination: Option<&str>) -> bool
         snapshot: ArcSwap::new(snapshot).load(),
         limiter: &Limiter::new([7; 16]),
         now: Moment(0),
+        second: 0,
         lane: &mut lane,
         pen: None,
         local: ([127, 0, 0, 1], 53).into(),
         listen: &listen,
     };
-    let datagram = Datagram {
-        source: source.parse().unwrap(),
-        destination: destination.map(|address| address.parse().unwrap()),
-        message: &query(1, b"\x03com\0", 1),
-    };
+    let destination: Option<IpAddr> = destination.map(|address| address.parse().unwrap());
+    let message = query(1, b"\x03com\0", 1);
+    let datagram = Datagram::new(source.parse().unwrap(), destination.as_ref(), &message);
     let is_answered = round.respond(&datagram, &mut [0; 1232]).is_some();
     let total = counters.total().udp;
     assert_eq!(total.of(Counter::BadSource), u64::from(!is_answered));
@@ -296,13 +295,14 @@ fn counted(message: &[u8]) -> Counter {
         snapshot: ArcSwap::from_pointee(Snapshot::new(1, settings, [])).load(),
         limiter: &Limiter::new([7; 16]),
         now: Moment(0),
+        second: 0,
         lane: &mut lane,
         pen: None,
         local: ([127, 0, 0, 1], 53).into(),
         listen: &["192.0.2.53:53".parse().unwrap()],
     };
     let source = "192.0.2.10:40000".parse().unwrap();
-    let datagram = Datagram { source, destination: None, message };
+    let datagram = Datagram::new(source, None, message);
     let is_answered = round.respond(&datagram, &mut [0; 1232]).is_some();
     let total = counters.total().udp;
     assert_eq!((total.messages(), total.of(Counter::Dropped)), (1, u64::from(!is_answered)));
