@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use rustc_hash::FxHashMap;
+use serde::{Serialize, Serializer};
 
 use super::super::Bodies;
 use super::super::index::Index;
@@ -101,15 +102,15 @@ impl Zone {
         // Writing to memory does not fail, and there is nothing that the
         // format cannot express.
         let Parts { octets, shape, has_own_serial } = &self.parts;
-        let kept = (octets, &**shape, has_own_serial);
+        let kept = (AtOnce(octets), &**shape, has_own_serial);
         postcard::to_stdvec(&kept).expect("plain lists can be written")
     }
 
     /// Reads a zone that was kept; none where the octets are none.
     pub fn from_octets(octets: &[u8]) -> Option<Self> {
         let (octets, shape, has_own_serial) =
-            postcard::from_bytes::<(Box<[u8]>, Shape, bool)>(octets).ok()?;
-        Self::of_parts(octets, shape, has_own_serial)
+            postcard::from_bytes::<(&[u8], Shape, bool)>(octets).ok()?;
+        Self::of_parts(octets.into(), shape, has_own_serial)
     }
 
     /// Returns the zone with another serial in its SOA record.
@@ -154,6 +155,16 @@ impl Zone {
         rdata.last_chunk::<20>()?;
         zone.negative_ttl = soa.ttl().min(u32::from_be_bytes(*rdata.last_chunk()?));
         Some(zone)
+    }
+}
+
+/// Octets that are written at once: those of a list are written one by one,
+/// and look the same.
+struct AtOnce<'a>(&'a [u8]);
+
+impl Serialize for AtOnce<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
     }
 }
 
