@@ -1,8 +1,10 @@
-//! The same work on many items, by as many threads as there are processors.
+//! Work on many items by as many threads as there are processors, and two
+//! works at once.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ScopedJoinHandle};
 
 /// The most threads: beyond, the disk and the memory are the limit.
 const THREADS_MAX: usize = 8;
@@ -49,6 +51,27 @@ pub fn map<T: Sync, R: Send>(items: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<R
     shares.into_iter().flat_map(|(_, share)| share).collect()
 }
 
+/// Does two things at once; returns both results.
+///
+/// A panic of one of them is passed on when both have ended.
+pub fn both<A, B: Send>(act: impl FnOnce() -> A, meanwhile: impl FnOnce() -> B + Send) -> (A, B) {
+    let meanwhile = Mutex::new(Some(meanwhile));
+    let work = || {
+        let act = meanwhile.lock().unwrap_or_else(PoisonError::into_inner).take();
+        act.map(|act| act())
+    };
+    thread::scope(|scope| {
+        let other = thread::Builder::new().spawn_scoped(scope, work).ok();
+        let done = act();
+        // Where the system gives no thread, this one does it.
+        let other = other.map_or_else(|| Ok(work()), ScopedJoinHandle::join);
+        match other {
+            Ok(other) => (done, other.expect("it is done once")),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
 //============ Tests =========================================================
 
 #[cfg(test)]
@@ -62,6 +85,19 @@ mod tests {
             let doubled: Vec<usize> = items.iter().map(|item| item * 2).collect();
             assert_eq!(map(&items, |item| item * 2), doubled);
         }
+    }
+
+    #[test]
+    fn both_results_are_returned() {
+        let mut count = 0;
+        assert_eq!(both(|| count += 1, || 2), ((), 2));
+        assert_eq!(count, 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "the other")]
+    fn a_panic_of_the_other_is_passed_on() {
+        both(|| 1, || panic!("the other"));
     }
 
     #[test]

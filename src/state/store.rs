@@ -15,6 +15,7 @@ use super::manifest::{self, Manifest, SharedRecord, ZoneRecord};
 use super::pack::{self, ObjectId, Packs};
 use super::reader::{Reader, Unread};
 use super::{Kept, Past, Publication, Tables};
+use crate::parallel;
 use crate::privileges;
 use crate::wire::Name;
 
@@ -137,11 +138,13 @@ impl State {
             false => None,
         };
         let added = draft.len();
-        let (pack, places) = draft.finish()?;
+        // Neither needs the other: the manifest comes behind both.
+        let remember = |record| self.history.with(&self.folder, record, since);
+        let (history, finished) =
+            parallel::both(|| record.map(remember).transpose(), || draft.finish());
+        let (history, (pack, places)) = (history?, finished?);
         let mut packs = stay.clone().unwrap_or_else(|| self.known.packs.clone());
         packs.extend(pack);
-        let history =
-            record.map(|record| self.history.with(&self.folder, record, since)).transpose()?;
         let manifest = Manifest {
             generation: kept.generation,
             time: kept.time,
