@@ -72,15 +72,12 @@ fn read(
     if let Some(regions) = &regions {
         check_log(&config, regions, report);
     }
-    let shared = regions.as_ref().and_then(|regions| {
-        let files = SharedFiles { config: &config, regions, config_text, regions_text, now };
-        files.compile(known.map(|known| &*known.shared), sources, report)
-    });
-    let (shared, databases) = shared.unzip();
     let regions = regions?;
+    let files = SharedFiles { config: &config, regions: &regions, config_text, regions_text, now };
+    let shared = files.read(known.map(|known| &*known.shared), sources, report);
     let context = now.map(|_| Context {
         regions: &regions,
-        databases: databases.as_ref().and_then(Option::as_ref),
+        databases: shared.as_ref().and_then(ReadShared::databases),
         production: config.server.production,
         spread_ttl: config.handover.spread_ttl,
     });
@@ -92,7 +89,16 @@ fn read(
     let shared_is_sound = !report.has_errors();
     let folders = folders.unwrap_or_default();
     let reader = ZoneReader::new(config.zones.checks, &regions, known, basis, context);
-    let zones = reader.read_all(&folders, sources, report);
+    // One processor takes as long to compile the map as all of them take to
+    // compile a thousand zones.
+    let (zones, shared) = parallel::both(
+        || reader.read_all(&folders, sources, report),
+        || shared.as_ref().map(ReadShared::compile),
+    );
+    let shared = shared.map(|(shared, found)| {
+        report.extend(found);
+        shared
+    });
     // Like a zone, it holds nothing up but itself.
     let certificate = read_certificate(&config, sources, report);
     report.allow(&config.allow);
@@ -270,61 +276,50 @@ struct SharedFiles<'a> {
     now: Option<u64>,
 }
 
-impl SharedFiles<'_> {
-    /// Compiles the region map, or takes the one that was compiled from the
-    /// same files.
-    ///
-    /// Returns the databases too where zones are to be linted: they are big,
-    /// and otherwise gone when it is done.
-    fn compile(
+impl<'a> SharedFiles<'a> {
+    /// Reads what the region map is compiled from, unless that is what the
+    /// known one was compiled from.
+    fn read(
         self,
-        known: Option<&Shared>,
+        known: Option<&'a Shared>,
         sources: &mut Sources,
         report: &mut Report,
-    ) -> Option<(Shared, Option<Databases>)> {
+    ) -> Option<ReadShared<'a>> {
         let reading = self.reading(sources);
         // Databases are large: they are not read to see that they are the same.
         let is_unread = |known: &&Shared| {
             known.reading.as_ref().is_some_and(|known| known.is_followed_by(&reading))
         };
-        let before = match known.filter(is_unread) {
+        let fingerprint = match known.filter(is_unread) {
             Some(known) => known.fingerprint,
             None => self.fingerprint(),
         };
-        let known = known.filter(|known| before.is_some() && known.fingerprint == before);
-        let (map, summaries, databases) = match known {
-            Some(known) => (known.map.clone(), known.databases.clone(), None),
+        let is_same = |known: &&Shared| fingerprint.is_some() && known.fingerprint == fingerprint;
+        let basis = match known.filter(is_same) {
+            Some(known) => MapBasis::Known(known),
             None => {
-                let (map, databases) = self.compile_anew(sources, report)?;
-                (map, databases.summaries(), self.now.map(|_| databases))
+                let databases = Databases::load(&self.config.geoip.databases, sources, report);
+                let clouds = CloudLists::load(self.regions, sources, report);
+                Rules::check(self.regions, report);
+                MapBasis::Files { databases, clouds }
             }
         };
-        // Files that change while they are read make a map that can be served,
-        // but not one to go by the next time.
-        let fingerprint = before.filter(|_| known.is_some() || self.fingerprint() == before);
-        let (config, regions) = (self.config_text, self.regions_text);
-        let reading = Some(reading);
-        let shared = Shared { config, regions, map, fingerprint, reading, databases: summaries };
-        Some((shared, databases))
+        let is_sound = matches!(basis, MapBasis::Known(_)) || !report.has_errors();
+        is_sound.then_some(ReadShared { files: self, reading, fingerprint, basis })
     }
 
-    fn compile_anew(
+    fn compile(
         &self,
-        sources: &mut Sources,
+        databases: &Databases,
+        clouds: &CloudLists,
         report: &mut Report,
-    ) -> Option<(Arc<RegionMap>, Databases)> {
-        let databases = Databases::load(&self.config.geoip.databases, sources, report);
-        let clouds = CloudLists::load(self.regions, sources, report);
-        Rules::check(self.regions, report);
-        if report.has_errors() {
-            return None;
-        }
-        let (map, usage) = RegionMap::survey(self.regions, &clouds, &databases);
+    ) -> RegionMap {
+        let (map, usage) = RegionMap::survey(self.regions, clouds, databases);
         if let Some(now) = self.now {
             lint::region_table(self.regions, &map, &usage, report);
-            lint::ages(&databases, &clouds, now, report);
+            lint::ages(databases, clouds, now, report);
         }
-        Some((Arc::new(map), databases))
+        map
     }
 
     /// Returns the databases and cloud lists.
@@ -351,6 +346,60 @@ impl SharedFiles<'_> {
             digest.update(digest_of(path).ok()?);
         }
         Some(digest.finalize().into())
+    }
+}
+
+//----------- ReadShared -----------------------------------------------------
+
+/// The files that all zones share, as they were read.
+struct ReadShared<'a> {
+    files: SharedFiles<'a>,
+    reading: Reading,
+
+    /// A digest of everything that the map is compiled from, before it was
+    /// read.
+    fingerprint: Option<[u8; 32]>,
+
+    basis: MapBasis<'a>,
+}
+
+/// What a region map is made of.
+enum MapBasis<'a> {
+    /// The same as the known one.
+    Known(&'a Shared),
+
+    /// What was read.
+    Files { databases: Databases, clouds: CloudLists },
+}
+
+impl ReadShared<'_> {
+    /// Returns the databases, where they were read.
+    fn databases(&self) -> Option<&Databases> {
+        match &self.basis {
+            MapBasis::Known(_) => None,
+            MapBasis::Files { databases, .. } => Some(databases),
+        }
+    }
+
+    /// Compiles the region map, or takes the known one; returns what was found
+    /// in it, too, where the files are linted.
+    fn compile(&self) -> (Shared, Report) {
+        let mut report = Report::default();
+        let (map, databases) = match &self.basis {
+            MapBasis::Known(known) => (known.map.clone(), known.databases.clone()),
+            MapBasis::Files { databases, clouds } => {
+                let map = self.files.compile(databases, clouds, &mut report);
+                (Arc::new(map), databases.summaries())
+            }
+        };
+        // Files that change while they are read make a map that can be served,
+        // but not one to go by the next time.
+        let is_known = matches!(self.basis, MapBasis::Known(_));
+        let is_same = |before: &_| is_known || self.files.fingerprint().as_ref() == Some(before);
+        let fingerprint = self.fingerprint.filter(is_same);
+        let (config, regions) = (self.files.config_text.clone(), self.files.regions_text.clone());
+        let reading = Some(self.reading.clone());
+        (Shared { config, regions, map, fingerprint, reading, databases }, report)
     }
 }
 

@@ -15,6 +15,7 @@ use super::prefix::{self, Family};
 use super::region::Country;
 use super::special::{self, Kind};
 use crate::diag::{Code, Finding, Located, Report, Sources, Span};
+use crate::parallel;
 
 /// The most leaves that a search tree may have. The largest city databases
 /// have 8 million. Nodes of a damaged tree may be reached by many ways, and
@@ -268,10 +269,29 @@ fn look_up(reader: &Reader<Octets>, address: IpAddr) -> Facts {
 fn check(reader: &Reader<Octets>) -> Result<(), String> {
     let nodes = reader.metadata().node_count as usize;
     let most_leaves = MOST_LEAVES.min(MOST_LEAVES_A_NODE.saturating_mul(nodes + 1));
+    // Half of the networks are in each, and a start waits for it.
+    let check = |family| check_family(reader, family, most_leaves);
+    let (v4, v6) = parallel::both(|| check(Family::V4), || check(Family::V6));
+    match v4? | v6? {
+        true => Ok(()),
+        false => Err(format!(
+            "no record of this `{}` database has a country, subdivision, continent, place or AS \
+             number",
+            reader.metadata().database_type
+        )),
+    }
+}
+
+/// Walks the networks of a family; says whether any record is of use.
+fn check_family(
+    reader: &Reader<Octets>,
+    family: Family,
+    most_leaves: usize,
+) -> Result<bool, String> {
     let mut seen = FxHashSet::default();
     let mut leaves = 0;
     let mut useful = false;
-    for found in Family::ALL.into_iter().filter_map(|family| walk(reader, family)).flatten() {
+    for found in walk(reader, family).into_iter().flatten() {
         let found = found.map_err(|error| error.to_string())?;
         leaves += 1;
         if leaves > most_leaves {
@@ -283,14 +303,7 @@ fn check(reader: &Reader<Octets>) -> Result<(), String> {
             useful |= record.is_some_and(|record| !record.facts().is_empty());
         }
     }
-    match useful {
-        true => Ok(()),
-        false => Err(format!(
-            "no record of this `{}` database has a country, subdivision, continent, place or AS \
-             number",
-            reader.metadata().database_type
-        )),
-    }
+    Ok(useful)
 }
 
 /// Walks all leaves of a family, those without data too: it is they that a
