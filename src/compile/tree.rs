@@ -13,6 +13,9 @@ use crate::wire::{Name, Rtype};
 /// `has_own_serial` is whether the tables fix the SOA record's serial.
 pub(super) fn build(names: &Names, has_own_serial: bool) -> Zone {
     let mut hosts = Hosts { names, known: FxHashMap::default() };
+    // Few zones have any.
+    let has_wildcards = names.iter().any(|(owner, _)| owner.is_wildcard());
+    let wildcard = |owner: &Name| names.id(&owner.child(b"*").ok()?);
     let nodes: Vec<_> = names
         .iter()
         .zip(statuses(names))
@@ -20,7 +23,7 @@ pub(super) fn build(names: &Names, has_own_serial: bool) -> Zone {
             owner: owner.clone(),
             rrsets: drafts.iter().map(|draft| rrset(draft, &mut hosts)).collect(),
             status,
-            wildcard: owner.child(b"*").ok().and_then(|name| names.id(&name)),
+            wildcard: has_wildcards.then(|| wildcard(owner)).flatten(),
         })
         .collect();
     Zone::new(&nodes, has_own_serial)

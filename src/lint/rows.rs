@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use rustc_hash::FxHashMap;
 
 use super::sets::row_name;
 use super::subject::{Found, Subject};
@@ -75,8 +76,10 @@ fn one_asn(
 ) {
     let Some(databases) = subject.context.databases else { return };
     let addresses = hosts.iter().flat_map(|(_, addresses)| addresses);
-    let asns: BTreeSet<_> = addresses.map(|address| databases.facts(*address).asn).collect();
-    if let (Some(Some(asn)), 1) = (asns.first(), asns.len()) {
+    let mut asns = addresses.map(|address| databases.facts(*address).asn);
+    // Most databases know of none.
+    let Some(Some(asn)) = asns.next() else { return };
+    if asns.all(|other| other == Some(asn)) {
         found.add(Finding::new(
             Code::RegionOnOneAsn,
             row.key.span,
@@ -136,8 +139,8 @@ fn clients(service: &Service, row: &Row, all: &RegionSet) -> RegionSet {
 fn homes<'r>(
     service: &Service,
     rows: &[(&'r Row, RegionSet)],
-) -> BTreeMap<&'r Name, (usize, RegionSet)> {
-    let mut homes: BTreeMap<&Name, (usize, RegionSet)> = BTreeMap::new();
+) -> FxHashMap<&'r Name, (usize, RegionSet)> {
+    let mut homes: FxHashMap<&Name, (usize, RegionSet)> = FxHashMap::default();
     for (row, own) in rows {
         for cell in &row.cells {
             let name = &cell.tier.value;

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustc_hash::FxHashMap;
+
 use super::subject::{Found, Subject};
 use crate::config::model::ZoneTables;
 use crate::diag::{Code, Finding, Report, Span};
@@ -137,7 +139,8 @@ impl Servers {
 /// zones that are not served here the best is assumed.
 pub fn cycles<'a>(all: impl IntoIterator<Item = &'a Servers>, report: &mut Report) {
     let all: Vec<_> = all.into_iter().collect();
-    let mut names: BTreeMap<&Name, Vec<&Servers>> = BTreeMap::new();
+    // Of ten thousand zones, by one processor.
+    let mut names: FxHashMap<&Name, Vec<&Servers>> = FxHashMap::default();
     for &servers in &all {
         names.entry(&servers.name).or_default().push(servers);
     }
@@ -175,7 +178,7 @@ pub fn cycles<'a>(all: impl IntoIterator<Item = &'a Servers>, report: &mut Repor
 fn cycle(
     servers: &Servers,
     zones: &BTreeSet<&Name>,
-    names: &BTreeMap<&Name, Vec<&Servers>>,
+    names: &FxHashMap<&Name, Vec<&Servers>>,
 ) -> Finding {
     let Servers { name, span, .. } = servers;
     let list: Vec<_> = zones.iter().map(ToString::to_string).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde::{Serialize, Serializer};
 
 use super::super::Bodies;
@@ -78,7 +78,7 @@ impl Zone {
     /// The origin must have an SOA record; the compiler sees to it. Where the
     /// operator wrote its serial, `has_own_serial` says so.
     pub fn new(nodes: &[NewNode], has_own_serial: bool) -> Self {
-        let mut builder = Builder::default();
+        let mut builder = Builder::for_nodes(nodes);
         // Names come behind those that they are the ends of.
         for node in nodes.iter().rev() {
             builder.name(node.owner.as_wire());
@@ -178,7 +178,7 @@ fn srv_count(shape: &Shape) -> u32 {
 //----------- Builder --------------------------------------------------------
 
 #[derive(Default)]
-struct Builder {
+struct Builder<'n> {
     octets: Octets,
     nodes: Vec<NodePart>,
     rrsets: Vec<RrsetPart>,
@@ -187,7 +187,7 @@ struct Builder {
     assignments: Vec<Box<[u8]>>,
 
     /// Where each name is that has been written, and each end of one.
-    names: FxHashMap<Box<[u8]>, u32>,
+    names: FxHashMap<&'n [u8], u32>,
 
     /// Where each list of records is that has been written: the names of a
     /// service for one region and for all of them share theirs.
@@ -197,14 +197,29 @@ struct Builder {
     slot: u32,
 }
 
-impl Builder {
-    fn owner(&mut self, node: &NewNode) {
+impl<'n> Builder<'n> {
+    /// Returns one with room for nodes.
+    fn for_nodes(nodes: &[NewNode]) -> Self {
+        /// How many octets of names and records a node has, about.
+        const OCTETS: usize = 64;
+        let rrsets: usize = nodes.iter().map(|node| node.rrsets.len()).sum();
+        Builder {
+            octets: Octets(Vec::with_capacity(OCTETS * nodes.len())),
+            nodes: Vec::with_capacity(nodes.len()),
+            rrsets: Vec::with_capacity(rrsets),
+            names: FxHashMap::with_capacity_and_hasher(nodes.len(), FxBuildHasher),
+            records: HashMap::with_capacity_and_hasher(rrsets, FxBuildHasher),
+            ..Builder::default()
+        }
+    }
+
+    fn owner(&mut self, node: &'n NewNode) {
         let owner = self.name(node.owner.as_wire());
         let wildcard = node.wildcard.map_or(0, |id| id.0);
         self.nodes.push(NodePart { owner, rrsets: 0, wildcard, status: node.status });
     }
 
-    fn rrset(&mut self, rrset: &NewRrset) {
+    fn rrset(&mut self, rrset: &'n NewRrset) {
         let assignment = match rrset.by_region.is_empty() {
             true => 0,
             false => place(&mut self.assignments, rrset.by_region.as_slice().into()) + 1,
@@ -227,7 +242,7 @@ impl Builder {
         }
     }
 
-    fn records(&mut self, variant: &NewVariant) -> u32 {
+    fn records(&mut self, variant: &'n NewVariant) -> u32 {
         let hosts: Vec<_> = variant
             .hosts
             .iter()
@@ -243,7 +258,7 @@ impl Builder {
     }
 
     /// Returns where a name is, which is written if need be.
-    fn name(&mut self, wire: &[u8]) -> u32 {
+    fn name(&mut self, wire: &'n [u8]) -> u32 {
         if let Some(known) = self.names.get(wire) {
             return *known;
         }
@@ -252,7 +267,7 @@ impl Builder {
         while let Some((len, rest)) = end.split_first()
             && !self.names.contains_key(end)
         {
-            self.names.insert(end.into(), place + (wire.len() - end.len()) as u32);
+            self.names.insert(end, place + (wire.len() - end.len()) as u32);
             end = rest.get(usize::from(*len)..).unwrap_or_default();
         }
         place
@@ -267,7 +282,8 @@ impl Builder {
             assignments: self.assignments.into(),
             index: Index::default(),
         };
-        (self.octets.0.into(), shape)
+        // What was reserved in vain is not to stay with ten thousand zones.
+        (self.octets.0.as_slice().into(), shape)
     }
 }
 
@@ -365,7 +381,8 @@ impl<'z> Records<'z> {
     }
 
     fn to_octets(rdatas: &[Box<[u8]>], hosts: &[(u32, u32)]) -> Vec<u8> {
-        let mut octets = Vec::new();
+        let len: usize = rdatas.iter().map(|rdata| 2 + rdata.len()).sum();
+        let mut octets = Vec::with_capacity(4 + 8 * hosts.len() + len);
         // An RRset fits into a message, and so do its numbers into 16 bits;
         // the readers refuse larger ones.
         octets.extend((rdatas.len() as u16).to_be_bytes());
