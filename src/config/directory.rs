@@ -79,7 +79,6 @@ pub fn list_zone_folders(
     directory: &Path,
     report: &mut Report,
 ) -> Option<Vec<PathBuf>> {
-    sources.visit(directory);
     match list_folders(directory, sources) {
         Ok(folders) => Some(folders),
         Err(err) => {
@@ -91,12 +90,11 @@ pub fn list_zone_folders(
 
 fn list_folders(directory: &Path, sources: &mut Sources) -> std::io::Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+    for (name, kind) in sources.list(directory)? {
+        if name.as_encoded_bytes().starts_with(b".") {
             continue;
         }
-        let (kind, path) = (entry.file_type()?, entry.path());
+        let path = directory.join(name);
         if kind.is_symlink() {
             sources.visit(&path);
         }
@@ -104,8 +102,6 @@ fn list_folders(directory: &Path, sources: &mut Sources) -> std::io::Result<Vec<
             folders.push(path);
         }
     }
-    // All are in one folder: their names alone differ.
-    folders.sort_by(|one, other| one.as_os_str().cmp(other.as_os_str()));
     Ok(folders)
 }
 

@@ -165,6 +165,9 @@ pub struct LoadedZone {
 
     /// From when on they are to be in force, in seconds since the Unix epoch.
     pub effective: Option<u64>,
+
+    /// The zone that was kept, where it was not read again.
+    pub kept: Option<Arc<KeptZone>>,
 }
 
 impl Loaded {
@@ -424,7 +427,7 @@ struct ZoneReader<'a> {
     known: Option<&'a Kept>,
 
     /// Zones that are known, by their folders; nothing where two had the same.
-    by_folder: FxHashMap<&'a OsStr, Option<&'a KeptZone>>,
+    by_folder: FxHashMap<&'a OsStr, Option<&'a Arc<KeptZone>>>,
 
     /// Endpoints that are drained.
     drained: BTreeSet<Name>,
@@ -475,7 +478,7 @@ impl<'a> ZoneReader<'a> {
         for zone in known.iter().flat_map(|known| known.zones.values()) {
             // Hashing paths goes by their parts, which takes ten times as long.
             let place = by_folder.entry(zone.tables.path.as_os_str());
-            place.and_modify(|known| *known = None).or_insert(Some(&**zone));
+            place.and_modify(|known| *known = None).or_insert(Some(zone));
         }
         let drained = known.map(Kept::drained).unwrap_or_default();
         ZoneReader { checks, regions, known, by_folder, drained, basis, context }
@@ -559,6 +562,7 @@ impl<'a> ZoneReader<'a> {
             // It is asked for where a zone is another one.
             modified: 0,
             effective,
+            kept: Some(known.clone()),
         })
     }
 
@@ -598,7 +602,8 @@ impl<'a> ZoneReader<'a> {
         let effective = tables.effective.map(|effective| effective.value);
         let tables = Arc::new(texts);
         let is_sound = !folder.report.has_errors();
-        is_sound.then_some(LoadedZone { zone, tables, drained, modified, effective })
+        let kept = None;
+        is_sound.then_some(LoadedZone { zone, tables, drained, modified, effective, kept })
     }
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::trace::Look;
+use super::trace::{Entries, Look, Trace};
 use crate::privileges;
 
 //----------- Sources --------------------------------------------------------
@@ -89,6 +89,18 @@ impl Sources {
             Some(substitute) => substitute.is_some(),
             None => !self.is_closed && path.exists(),
         }
+    }
+
+    /// Returns what a folder holds, sorted by name.
+    ///
+    /// Notes that what was read depends on it, in one reading of the folder:
+    /// one of ten thousand takes some milliseconds.
+    pub fn list(&mut self, folder: &Path) -> io::Result<Entries> {
+        let (trace, entries) = Trace::of_folder(folder);
+        if !self.is_closed {
+            self.looks.push(Look { path: folder.into(), trace });
+        }
+        entries
     }
 
     /// Notes that what was read depends on a path.

@@ -1,6 +1,7 @@
 //! What the system says of a path, by which changes are noticed.
 
-use std::fs::{self, Metadata};
+use std::ffi::OsString;
+use std::fs::{self, FileType, Metadata};
 use std::hash::Hasher;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -60,22 +61,36 @@ impl Trace {
 
     /// Looks at a path.
     pub fn of(path: &Path) -> Self {
+        Self::with_entries(path).0
+    }
+
+    /// Looks at a folder; returns what it holds, too, sorted by name.
+    pub(super) fn of_folder(path: &Path) -> (Self, io::Result<Entries>) {
+        let (trace, entries) = Self::with_entries(path);
+        // Where there is no folder, the system says why.
+        (trace, entries.unwrap_or_else(|| entries_of(path)))
+    }
+
+    fn with_entries(path: &Path) -> (Self, Option<io::Result<Entries>>) {
         let mut digest = Digest::default();
         let mut found = fs::symlink_metadata(path);
         let is_link = found.as_ref().is_ok_and(Metadata::is_symlink);
         if is_link {
             found = fs::metadata(path);
         }
-        let mut changed = 0;
+        let (mut changed, mut entries) = (0, None);
         match found {
-            Ok(metadata) if metadata.is_dir() => digest.folder(path, &metadata),
+            Ok(metadata) if metadata.is_dir() => {
+                let found = entries.insert(entries_of(path));
+                digest.folder(path, &metadata, found);
+            }
             Ok(metadata) => {
                 digest.file(&metadata);
                 changed = metadata.mtime().max(metadata.ctime());
             }
             Err(error) => digest.error(&error),
         }
-        Trace { digest: digest.0.finish(), changed, is_link }
+        (Trace { digest: digest.0.finish(), changed, is_link }, entries)
     }
 
     /// Says whether this, seen at a time in seconds since the Unix epoch,
@@ -128,38 +143,43 @@ impl Digest {
     /// The names in a folder count, and where they lead that are folders
     /// behind links. What is in folders in it does not: that has paths of its
     /// own.
-    fn folder(&mut self, path: &Path, metadata: &Metadata) {
+    fn folder(&mut self, path: &Path, metadata: &Metadata, entries: &io::Result<Entries>) {
         self.0.write_u8(2);
         self.inode(metadata);
-        let mut entries = match Self::entries(path) {
+        let entries = match entries {
             Ok(entries) => entries,
-            Err(error) => return self.error(&error),
+            Err(error) => return self.error(error),
         };
-        entries.sort();
-        for (name, is_link) in entries {
+        for (name, kind) in entries {
             self.0.write(name.as_bytes());
             self.0.write_u8(0);
             // A folder of ten thousand has few links: only they are followed.
-            let behind = is_link.then(|| fs::metadata(path.join(name)).ok()).flatten();
+            let behind = kind.is_symlink().then(|| fs::metadata(path.join(name)).ok()).flatten();
             if let Some(folder) = behind.filter(Metadata::is_dir) {
                 self.inode(&folder);
             }
         }
     }
 
-    fn entries(path: &Path) -> io::Result<Vec<(std::ffi::OsString, bool)>> {
-        let entries = fs::read_dir(path)?;
-        let entries = entries.map(|entry| {
-            let entry = entry?;
-            Ok((entry.file_name(), entry.file_type()?.is_symlink()))
-        });
-        entries.collect()
-    }
-
     fn inode(&mut self, metadata: &Metadata) {
         self.0.write_u64(metadata.dev());
         self.0.write_u64(metadata.ino());
     }
+}
+
+//----------- Entries --------------------------------------------------------
+
+/// What a folder holds: names, and what has them.
+pub(super) type Entries = Vec<(OsString, FileType)>;
+
+fn entries_of(folder: &Path) -> io::Result<Entries> {
+    let entries = fs::read_dir(folder)?.map(|entry| {
+        let entry = entry?;
+        Ok((entry.file_name(), entry.file_type()?))
+    });
+    let mut entries: Entries = entries.collect::<io::Result<_>>()?;
+    entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(entries)
 }
 
 //============ Tests =========================================================
@@ -208,6 +228,20 @@ mod tests {
         fs::rename(folder.path().join("new"), folder.path().join("link")).unwrap();
         assert!(!look.holds());
         assert!(Trace::of(&folder.path().join("link")).is_link());
+    }
+
+    #[test]
+    fn a_folder_is_looked_at_and_listed_in_one_go() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("b"), "").unwrap();
+        fs::create_dir(folder.path().join("a")).unwrap();
+        let (trace, entries) = Trace::of_folder(folder.path());
+        assert_eq!(trace, Trace::of(folder.path()));
+        let entries = entries.unwrap();
+        let names: Vec<_> = entries.iter().map(|(name, kind)| (&**name, kind.is_dir())).collect();
+        assert_eq!(names, [("a".as_ref(), true), ("b".as_ref(), false)]);
+        let (_, entries) = Trace::of_folder(&folder.path().join("b"));
+        assert_eq!(entries.unwrap_err().kind(), io::ErrorKind::NotADirectory);
     }
 
     #[test]

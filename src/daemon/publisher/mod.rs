@@ -477,7 +477,9 @@ impl Publisher {
         let mut edits = Vec::new();
         let concerned = |zone: &&LoadedZone| request.concerns(zone.zone.origin());
         for zone in loaded.zones.iter().filter(concerned) {
-            let known = self.kept.zones.get(zone.zone.origin());
+            // Comparing names to find ten thousand takes some milliseconds.
+            let find = || self.kept.zones.get(zone.zone.origin());
+            let known = zone.kept.as_ref().or_else(find);
             if let Some(known) = known {
                 if is_served(known, zone, &loaded.shared) {
                     continue;
@@ -566,15 +568,20 @@ impl Publisher {
     /// Returns the zones that are to be served no longer, and holds back what
     /// is not there to be read.
     fn missing(&self, loaded: &Loaded, request: &Request, outcome: &mut Outcome) -> Vec<Edit> {
-        let read: FxHashSet<&Name> = loaded.zones.iter().map(|zone| zone.zone.origin()).collect();
+        let origins = || loaded.zones.iter().map(|zone| zone.zone.origin());
+        let read = LazyCell::new(|| origins().collect::<FxHashSet<&Name>>());
         let mut edits = Vec::new();
-        let are_all_gone = read.is_empty() && loaded.folders.is_empty();
+        let are_all_gone = loaded.zones.is_empty() && loaded.folders.is_empty();
         // Nearly always none is missing.
+        let is_known = |zone: &&LoadedZone| {
+            zone.kept.is_some() || self.kept.zones.contains_key(zone.zone.origin())
+        };
+        let is_any_missing = loaded.zones.iter().filter(is_known).count() != self.kept.zones.len();
         let taken = LazyCell::new(|| {
             let folders = loaded.zones.iter().map(|zone| &*zone.tables.path);
             folders.collect::<HashSet<&Path>>()
         });
-        for (origin, zone) in &self.kept.zones {
+        for (origin, zone) in self.kept.zones.iter().filter(|_| is_any_missing) {
             if read.contains(origin) || !request.concerns(origin) {
                 continue;
             }
@@ -852,8 +859,13 @@ fn versions_of(zone: &KeptZone) -> impl Iterator<Item = &Arc<Version>> {
 /// Returns the versions that somebody was answered from and nobody will be
 /// again.
 fn retired(old: &Kept, new: &Kept) -> Vec<Arc<Version>> {
-    // Of ten thousand zones most are the very same.
-    let changed = old.zones.iter().map(|(name, zone)| (zone, new.zones.get(name)));
+    // Of ten thousand zones most are the very same: both are walked in the
+    // order of names, as looking each up would take as long as all the rest.
+    let mut others = new.zones.iter().peekable();
+    let changed = old.zones.iter().map(move |(name, zone)| {
+        while others.next_if(|(other, _)| *other < name).is_some() {}
+        (zone, others.next_if(|(other, _)| *other == name).map(|(_, zone)| zone))
+    });
     let changed = changed
         .filter(|(zone, new)| new.is_none_or(|new| !Arc::ptr_eq(&new.timeline, &zone.timeline)));
     let retired = changed.flat_map(|(zone, new)| {
