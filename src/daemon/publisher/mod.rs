@@ -14,12 +14,12 @@
 
 mod drains;
 mod meanwhile;
+mod restart;
 pub mod rollback;
 
 use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
-use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,9 +34,9 @@ use super::load::{self, Loaded, LoadedZone, compile_draining, read_kept};
 use super::publish::{Candidate, Changes, Common, Draft, Edit};
 use super::{drain, guard};
 use crate::clock::{self, Clock};
-use crate::config::model::{Config, Encrypted, Handover, HandoverMode, Log, LogFile};
+use crate::config::model::{Config, Handover, HandoverMode, LogFile};
 use crate::config::{self, Certificate};
-use crate::diag::{Located, Look, Report, Severity, Sources};
+use crate::diag::{Look, Report, Severity, Sources};
 use crate::geo::RegionTable;
 use crate::privileges::sandbox::Paths;
 use crate::snapshot::{Moment, Order, Settings, Snapshot, Version, Zone};
@@ -507,7 +507,7 @@ impl Publisher {
             settings,
         };
         if self.publish(&edits, next, outcome) {
-            note_restart(&self.started_with, &loaded.config, outcome);
+            restart::note(&self.started_with, &loaded.config, outcome);
             self.config = loaded.config;
             self.regions = Some(loaded.regions);
         }
@@ -911,42 +911,6 @@ fn is_served(kept: &KeptZone, loaded: &LoadedZone, shared: &Shared) -> bool {
         && Arc::ptr_eq(&newest.map, &shared.map)
         && kept.timeline.entries().len() == 1
         && kept.scheduled.is_none()
-}
-
-/// Says which keys of the configuration wait for a restart.
-fn note_restart(started_with: &Config, new: &Config, outcome: &mut Outcome) {
-    let values = |list: &[Located<SocketAddr>]| -> Vec<_> {
-        list.iter().map(|address| address.value).collect()
-    };
-    let addresses = |config: &Config| values(&config.server.listen);
-    // The files are read again.
-    let encrypted = |config: &Config| {
-        let encrypted = config.encrypted.clone();
-        encrypted.map(|Encrypted { tls, quic, https, path, handshake, .. }| {
-            ([tls, quic, https].map(|list| values(&list)), path, handshake)
-        })
-    };
-    let log = |config: &Config| {
-        let Log { file, dnstap, sample, networks, regions } = config.log.clone();
-        let networks: Vec<_> = networks.iter().map(|network| network.value).collect();
-        let regions: Vec<_> = regions.into_iter().map(|region| region.value).collect();
-        (file, dnstap, sample, networks, regions)
-    };
-    let changed = [
-        ("listen", addresses(started_with) != addresses(new)),
-        ("workers", started_with.server.workers != new.server.workers),
-        ("pin-workers", started_with.server.pin_workers != new.server.pin_workers),
-        ("state", started_with.server.state != new.server.state),
-        ("control", started_with.admin.control != new.admin.control),
-        ("user`, `group` or `control-group", started_with.server.account != new.server.account),
-        ("sandbox", started_with.server.sandbox != new.server.sandbox),
-        ("[tcp]", started_with.tcp != new.tcp),
-        ("[encrypted]", encrypted(started_with) != encrypted(new)),
-        ("[log]", log(started_with) != log(new)),
-    ];
-    for (key, _) in changed.iter().filter(|(_, is_changed)| *is_changed) {
-        outcome.lines.push(format!("`{key}` has changed: it takes effect at the next start"));
-    }
 }
 
 //============ Errors ========================================================
