@@ -3,8 +3,9 @@
 //! No input should ever make the answer core panic. If one does all the same,
 //! whoever found it can send it again and again: the worker must live, and
 //! neither the log nor the standard error output may be flooded. So panics
-//! are caught here for each message, and the panic hook is kept from printing
-//! those; what it would have said goes into one log line a minute.
+//! are caught here, for each message or for a batch that is taken up behind the
+//! one that met it, and the panic hook is kept from printing those; what it
+//! would have said goes into one log line a minute.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};

@@ -161,25 +161,16 @@ impl LowerName {
 
     /// Returns a hash with that of the label added that begins at `start`.
     #[inline]
-    fn with_label(&self, hash: u64, start: u8) -> u64 {
-        let start = usize::from(start);
-        let len = self.octets[start];
-        // What is behind the label has no part in it. The octet of the length
-        // is one more, and shifts are counted modulo 64.
-        match len {
-            0..=7 => mix(hash, self.word(start).wrapping_shl(!u32::from(len) << 3)),
-            _ => self.with_long_label(hash, start),
+    fn with_label(&self, mut hash: u64, start: u8) -> u64 {
+        let mut at = usize::from(start);
+        let end = at + 1 + usize::from(self.octets[at]);
+        while end - at > size_of::<u64>() {
+            hash = mix(hash, self.word(at));
+            at += size_of::<u64>();
         }
-    }
-
-    fn with_long_label(&self, mut hash: u64, mut start: usize) -> u64 {
-        let end = start + 1 + usize::from(self.octets[start]);
-        while end - start > size_of::<u64>() {
-            hash = mix(hash, self.word(start));
-            start += size_of::<u64>();
-        }
-        let spare = size_of::<u64>() - (end - start);
-        mix(hash, self.word(start) << (8 * spare))
+        // What is behind the label has no part in it.
+        let spare = size_of::<u64>() - (end - at);
+        mix(hash, self.word(at) << (8 * spare))
     }
 
     /// Returns the eight octets from a place in the name on; there is room for

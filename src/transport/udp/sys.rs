@@ -493,6 +493,7 @@ impl Destination {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{self, AssertUnwindSafe};
     use std::time::Duration;
 
     use super::*;
@@ -626,6 +627,27 @@ mod tests {
         assert_eq!(batch.overflow() as usize, sent - received);
     }
 
+    #[test]
+    fn datagrams_behind_one_that_meets_a_panic_are_answered_by_another_call() {
+        let (server, client) = (bind(), bind());
+        let mut batch = batch_of(3, &client, &server);
+        let mut answer = || {
+            batch.answer(|datagram, out| {
+                assert_ne!(datagram.message, [1], "a fault");
+                out[0] = datagram.message[0];
+                Some(1)
+            })
+        };
+        assert!(panic::catch_unwind(AssertUnwindSafe(&mut answer)).is_err());
+        answer();
+        assert_eq!(batch.send(&server), 0);
+        assert_eq!([receive(&client), receive(&client)], [0, 2]);
+        let mut batch = batch_of(2, &client, &server);
+        let answer = || batch.answer(|datagram, _| panic!("{:?}", datagram.message));
+        assert!(panic::catch_unwind(AssertUnwindSafe(answer)).is_err());
+        assert_eq!(batch.last_message(), [0]);
+    }
+
     /// Returns the destination that control messages tell of.
     fn destination_in(octets: &[u8]) -> Option<Destination> {
         let mut arrival = Arrival::NONE;
@@ -680,7 +702,7 @@ mod tests {
         let link_local = v6("fe80::1");
         assert_eq!(read_name(&link_local), Some("[fe80::1]:256".parse().unwrap()));
         assert_eq!(read_name(&v6("::ffff:192.0.2.1")), Some("192.0.2.1:256".parse().unwrap()));
-        let cut = [&link_local[..23], &[], &[0; 28]].map(|octets| super::read_name(octets));
+        let cut = [&link_local[..23], &[], &[0; 28]].map(super::read_name);
         assert_eq!(cut, [None, None, None]);
     }
 }
