@@ -4,10 +4,7 @@ use std::net::IpAddr;
 
 use super::{Cause, Client, Transport, UDP_PAYLOAD};
 use crate::snapshot::{Moment, Settings};
-use crate::wire::{EdnsQuery, EdnsReply, Parsed, Presented, Rcode};
-
-/// The length of a message's header, in octets.
-const HEADER_LEN: usize = 12;
+use crate::wire::{EdnsQuery, EdnsReply, HEADER_LEN, Parsed, Presented, Rcode};
 
 /// Says whether a message has a TCP keepalive option with a timeout, which is
 /// malformed in a query over TCP (RFC 7828 section 3.2.1).

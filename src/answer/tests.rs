@@ -318,7 +318,7 @@ fn all_is_prebuilt_but_what_depends_on_more_than_a_name_and_what_is_very_long() 
             for _ in 0..2 {
                 if !Said::of(timeline.newest(), &address, &query.question).is_prebuilt() {
                     let name = LowerName::from_wire(&name).unwrap();
-                    let labels = name.suffix(3).to_vec();
+                    let labels = name.ancestor(name.label_count().saturating_sub(3)).to_vec();
                     resolved.insert(labels[1..=usize::from(labels[0])].to_vec());
                 }
             }

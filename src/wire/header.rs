@@ -11,7 +11,7 @@ pub(super) struct Header<'a> {
 }
 
 /// The length of a header, in octets.
-pub(super) const HEADER_LEN: usize = 12;
+pub(crate) const HEADER_LEN: usize = 12;
 
 impl<'a> Header<'a> {
     /// Reads a header; there is none in fewer than 12 octets.

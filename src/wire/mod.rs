@@ -45,6 +45,7 @@ mod oracles;
 
 pub use self::cookie::{CookieReply, CookieSecrets, Presented};
 pub use self::edns::{ClientSubnet, EdnsQuery, EdnsReply, ExtendedError};
+pub(crate) use self::header::HEADER_LEN;
 pub use self::header::{Head, Rcode};
 pub use self::lifetime::lifetime;
 pub use self::lower::{LowerName, Suffix};

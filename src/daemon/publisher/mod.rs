@@ -17,7 +17,6 @@ mod meanwhile;
 mod restart;
 pub mod rollback;
 
-use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -477,9 +476,7 @@ impl Publisher {
         let mut edits = Vec::new();
         let concerned = |zone: &&LoadedZone| request.concerns(zone.zone.origin());
         for zone in loaded.zones.iter().filter(concerned) {
-            // Comparing names to find ten thousand takes some milliseconds.
-            let find = || self.kept.zones.get(zone.zone.origin());
-            let known = zone.kept.as_ref().or_else(find);
+            let known = self.known(zone);
             if let Some(known) = known {
                 if is_served(known, zone, &loaded.shared) {
                     continue;
@@ -565,23 +562,26 @@ impl Publisher {
         Ok(vec![edit(meanwhile), edit(candidate)])
     }
 
+    /// Returns what is kept of a zone, if it is known.
+    fn known<'k>(&'k self, zone: &'k LoadedZone) -> Option<&'k Arc<KeptZone>> {
+        // Comparing names to find ten thousand takes some milliseconds.
+        zone.kept.as_ref().or_else(|| self.kept.zones.get(zone.zone.origin()))
+    }
+
     /// Returns the zones that are to be served no longer, and holds back what
     /// is not there to be read.
     fn missing(&self, loaded: &Loaded, request: &Request, outcome: &mut Outcome) -> Vec<Edit> {
-        let origins = || loaded.zones.iter().map(|zone| zone.zone.origin());
-        let read = LazyCell::new(|| origins().collect::<FxHashSet<&Name>>());
-        let mut edits = Vec::new();
+        let known = loaded.zones.iter().filter(|zone| self.known(zone).is_some());
+        if known.count() == self.kept.zones.len() {
+            // Nearly always none is missing.
+            return Vec::new();
+        }
+        let zones = || loaded.zones.iter();
+        let read: FxHashSet<&Name> = zones().map(|zone| zone.zone.origin()).collect();
+        let taken: HashSet<&Path> = zones().map(|zone| &*zone.tables.path).collect();
         let are_all_gone = loaded.zones.is_empty() && loaded.folders.is_empty();
-        // Nearly always none is missing.
-        let is_known = |zone: &&LoadedZone| {
-            zone.kept.is_some() || self.kept.zones.contains_key(zone.zone.origin())
-        };
-        let is_any_missing = loaded.zones.iter().filter(is_known).count() != self.kept.zones.len();
-        let taken = LazyCell::new(|| {
-            let folders = loaded.zones.iter().map(|zone| &*zone.tables.path);
-            folders.collect::<HashSet<&Path>>()
-        });
-        for (origin, zone) in self.kept.zones.iter().filter(|_| is_any_missing) {
+        let mut edits = Vec::new();
+        for (origin, zone) in &self.kept.zones {
             if read.contains(origin) || !request.concerns(origin) {
                 continue;
             }
