@@ -29,3 +29,18 @@ fn an_answer_that_was_given_before_allocates_nothing() {
         }
     }
 }
+
+/// What is freed at once may be the page with which a thread hands memory back
+/// to the system, and that of a reload is much.
+#[test]
+fn an_answer_that_is_given_for_the_first_time_takes_no_room_for_a_whole_message() {
+    let limiter = Limiter::new([7; 16]);
+    let mut out = vec![0; usize::from(u16::MAX)];
+    // The thread's own room is there from its first answer on.
+    scenarios::all()[0].ask(&limiter, &mut out);
+    for scenario in scenarios::all() {
+        let allocated = allocation_counter::measure(|| _ = scenario.ask(&limiter, &mut out));
+        let most = u64::from(u16::MAX);
+        assert!(allocated.bytes_total < most, "{}: {allocated:?}", scenario.name);
+    }
+}

@@ -12,6 +12,8 @@
 //! common ([`Resolution::known`]), so that all that a longer question changes
 //! is where pointers point.
 
+use std::cell::RefCell;
+
 use super::exchange::Exchange;
 use super::resolve::{Resolution, is_referred, resolve, select};
 use super::{Cause, Outcome, Ttls, Verdict, groups, write_group};
@@ -140,21 +142,27 @@ fn build(
     question: &Question<'_>,
     place: Place,
 ) -> (BodyKey, Option<Body>) {
+    thread_local! {
+        // A worker gives no memory back between two answers: whoever does may
+        // be the one that hands the system what a reload has freed.
+        static OUT: RefCell<Box<[u8]>> = RefCell::new(vec![0; u16::MAX.into()].into());
+    }
     let resolution = resolve(zone, region, question);
     let same = match place {
         Place::NoData | Place::NoName => RegionSet::ALL,
         Place::Variant(..) => resolution.same,
     };
-    let body = if resolution.is_for_all_below { written(&resolution, question) } else { None };
+    let body = OUT.with_borrow_mut(|out| {
+        if resolution.is_for_all_below { written(&resolution, question, out) } else { None }
+    });
     (BodyKey { qtype: place.slot().1, same }, body)
 }
 
-fn written(resolution: &Resolution<'_>, question: &Question<'_>) -> Option<Body> {
+fn written(resolution: &Resolution<'_>, question: &Question<'_>, out: &mut [u8]) -> Option<Body> {
     let name_len = question.name_as_sent().len();
-    let most = usize::from(u16::MAX);
-    let (mut out, mut pointers, mut cuts) = (vec![0; most], Vec::new(), Vec::new());
-    let head = Head::default();
-    let mut writer = ResponseWriter::new(&mut out, most, head, Some(question.wire), None).ok()?;
+    let (mut pointers, mut cuts, head) = (Vec::new(), Vec::new(), Head::default());
+    let room = out.len();
+    let mut writer = ResponseWriter::new(out, room, head, Some(question.wire), None).ok()?;
     let start = writer.len();
     writer.share(resolution.known);
     writer.note_pointers(&mut pointers);
