@@ -25,7 +25,7 @@ mod connection;
 mod stream;
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,6 +113,7 @@ pub(in crate::transport) fn start(
 ) -> io::Result<()> {
     let protocol = dialect.protocol();
     let acceptor = Acceptor {
+        address: canonical(listener.local_addr()?),
         listener: tokio::net::TcpListener::from_std(listener)?,
         dialect,
         connections,
@@ -145,24 +146,11 @@ pub(in crate::transport) fn bound_by_descriptors(most: usize) -> usize {
     bound
 }
 
-impl Ends {
-    /// Returns the ends of a client's connection.
-    fn of(stream: &TcpStream, protocol: Protocol, client: IpAddr) -> Self {
-        let unknown = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
-        let canonical = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
-        // Whoever has gone away has no address any more.
-        let peer = stream.peer_addr().map_or(unknown, canonical);
-        let server = stream.local_addr().map_or(unknown, canonical);
-        // The port of a balancer is none of the client's.
-        let port = if peer.ip() == client { peer.port() } else { 0 };
-        Ends { protocol, client: SocketAddr::new(client, port), server }
-    }
-}
-
 //----------- Acceptor -------------------------------------------------------
 
 /// Accepts the connections to one address.
 struct Acceptor {
+    address: SocketAddr,
     listener: tokio::net::TcpListener,
     dialect: Dialect,
     connections: Arc<Connections>,
@@ -193,7 +181,7 @@ impl Acceptor {
     /// Serves an accepted connection, or notes why there is none.
     async fn take(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>, turn: usize) {
         match accepted {
-            Ok((stream, client)) => self.admit(stream, client.ip().to_canonical(), turn),
+            Ok((stream, peer)) => self.admit(stream, canonical(peer), turn),
             Err(error) if is_of_client(&error) => self.lanes[turn].count(Counter::AcceptErrors),
             Err(error) => {
                 static LOG: Occasionally = Occasionally::new();
@@ -206,18 +194,20 @@ impl Acceptor {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, peer: IpAddr, turn: usize) {
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, turn: usize) {
+        let server = own_end(self.address, &stream);
         let entrance = Entrance {
+            ends: Ends { protocol: self.dialect.protocol(), client: peer, server },
             dialect: self.dialect.clone(),
             connections: self.connections.clone(),
             service: self.service.clone(),
             lane: self.lanes[turn].clone(),
             stop: self.stop.clone(),
         };
-        if proxy::is_balancer(&self.service.snapshot.load().settings.balancers, peer) {
-            tokio::spawn(entrance.ask_and_admit(stream, peer));
+        if proxy::is_balancer(&self.service.snapshot.load().settings.balancers, peer.ip()) {
+            tokio::spawn(entrance.ask_and_admit(stream));
         } else {
-            entrance.admit(stream, peer);
+            entrance.admit(stream);
         }
     }
 }
@@ -226,6 +216,7 @@ impl Acceptor {
 
 /// The way of one connection to being served.
 struct Entrance {
+    ends: Ends,
     dialect: Dialect,
     connections: Arc<Connections>,
     service: Arc<Service>,
@@ -234,28 +225,28 @@ struct Entrance {
 }
 
 impl Entrance {
-    /// Serves the connection of a client, if there is room for it.
-    fn admit(mut self, stream: TcpStream, client: IpAddr) {
-        let permit = match self.connections.admit(client) {
+    /// Serves the connection of the client, if there is room for it.
+    fn admit(mut self, stream: TcpStream) {
+        let address = self.ends.client.ip();
+        let permit = match self.connections.admit(address) {
             Ok(permit) => permit,
             Err(refusal) => return self.refuse(refusal),
         };
         self.lane.count(Counter::Opened);
-        let Entrance { dialect, service, lane, stop, .. } = self;
+        let Entrance { ends, dialect, service, lane, stop, .. } = self;
         let transport = match dialect {
             Dialect::Plain => Transport::Tcp,
             Dialect::Tls(_) => Transport::Tls,
             Dialect::Https(..) => Transport::Encrypted,
         };
-        let ends = Ends::of(&stream, dialect.protocol(), client);
-        let client = Client { address: client, transport };
+        let client = Client { address, transport };
         let session = Session { client, ends, permit, service, lane, stop };
         tokio::spawn(dialect.serve(stream, session));
     }
 
     /// Serves the connection of whoever a load balancer says that it is, if
     /// it does so in time.
-    async fn ask_and_admit(mut self, mut stream: TcpStream, balancer: IpAddr) {
+    async fn ask_and_admit(mut self, mut stream: TcpStream) {
         let permit = match self.connections.admit_balancer() {
             Ok(permit) => permit,
             Err(refusal) => return self.refuse(refusal),
@@ -273,8 +264,11 @@ impl Entrance {
         // Nobody connects from port 0.
         match client.filter(|client| client.is_none_or(|client| client.port() != 0)) {
             Some(client) => {
-                let client = client.map_or(balancer, |client| client.ip().to_canonical());
-                self.admit(stream, client);
+                if let Some(client) = client {
+                    // The balancer's port is none of the client's.
+                    self.ends.client = SocketAddr::new(client.ip().to_canonical(), 0);
+                }
+                self.admit(stream);
             }
             None => self.lane.count(Counter::RefusedProxy),
         }
@@ -286,6 +280,21 @@ impl Entrance {
             Refusal::Network => Counter::RefusedNetwork,
         });
     }
+}
+
+/// Returns the server's end of a connection that a listener has accepted; the
+/// system is asked only where the listener has all addresses.
+fn own_end(listener: SocketAddr, stream: &TcpStream) -> SocketAddr {
+    match listener.ip().is_unspecified() {
+        // A stream whose peer has gone away has no address any more.
+        true => stream.local_addr().map_or(listener, canonical),
+        false => listener,
+    }
+}
+
+/// Returns an address in its own family, where IPv6 carries one of IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Says whether a failure to accept is that of one connection, which its
@@ -306,4 +315,23 @@ fn is_of_client(error: &io::Error) -> bool {
             | PermissionDenied
             | TimedOut
     )
+}
+
+//============ Tests =========================================================
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_own_end_is_the_address_that_was_asked() {
+        let any = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let address = any.local_addr().unwrap();
+        let asked = SocketAddr::new("127.0.0.1".parse().unwrap(), address.port());
+        let _client = TcpStream::connect(asked).await.unwrap();
+        let (stream, _) = any.accept().await.unwrap();
+        assert_eq!(own_end(address, &stream), asked);
+        // Of a listener with one address it is that.
+        assert_eq!(own_end(asked, &stream), asked);
+    }
 }
