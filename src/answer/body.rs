@@ -20,12 +20,12 @@ use super::{Cause, Outcome, Ttls, Verdict, groups, write_group};
 use crate::geo::{RegionId, RegionSet};
 use crate::snapshot::{Body, BodyKey, Cut, Found, HandedOut, Node, Version, Zone};
 use crate::wire::{
-    Ending, Full, Head, Name, Query, Question, ResponseWriter, Rtype, move_pointers,
+    Ending, Full, HEADER_LEN, Head, Name, Query, Question, ResponseWriter, Rtype, move_pointers,
 };
 
 /// The longest body behind which no question is so long that names in it could
 /// not be pointed to, in octets (RFC 1035 section 4.1.4: 14 bits).
-const MOVABLE_MAX: usize = 0x3fff - 12 - 255 - 4;
+const MOVABLE_MAX: usize = 0x3fff - HEADER_LEN - Name::MAX_LEN - 4;
 
 //----------- Prebuilt -------------------------------------------------------
 
@@ -152,9 +152,10 @@ fn build(
         Place::NoData | Place::NoName => RegionSet::ALL,
         Place::Variant(..) => resolution.same,
     };
-    let body = OUT.with_borrow_mut(|out| {
-        if resolution.is_for_all_below { written(&resolution, question, out) } else { None }
-    });
+    let body = match resolution.is_for_all_below {
+        true => OUT.with_borrow_mut(|out| written(&resolution, question, out)),
+        false => None,
+    };
     (BodyKey { qtype: place.slot().1, same }, body)
 }
 

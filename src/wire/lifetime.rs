@@ -1,5 +1,7 @@
 //! For how long a response may be kept.
 
+use super::header::HEADER_LEN;
+
 /// The number of SOA records (RFC 1035 section 3.2.2).
 const SOA: [u8; 2] = [0, 6];
 
@@ -16,7 +18,7 @@ pub fn lifetime(response: &[u8]) -> u32 {
 fn find(response: &[u8]) -> Option<u32> {
     let count = |at| Some(u16::from_be_bytes(*response.get(at..)?.first_chunk()?));
     let (questions, answers, authorities) = (count(4)?, count(6)?, count(8)?);
-    let mut rest = response.get(12..)?;
+    let mut rest = response.get(HEADER_LEN..)?;
     for _ in 0..questions {
         rest = behind_name(rest)?.get(4..)?;
     }
